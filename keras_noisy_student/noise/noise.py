@@ -1,0 +1,80 @@
+"""`Noise`: everything that makes a student's training noisy, as one value."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """The noise of one round: input noise on the examples, model noise inside the network.
+
+    Args:
+        augmentation: input noise. A layer of this library, any other Keras layer, or a function. Called as
+            `augmentation(x, noise_seed=keys)` when it takes `noise_seed` (int64 keys of shape `(batch,)`, one per
+            example: such noise is reproducible example by example), else as `augmentation(x, training=True)` for a
+            Keras layer and `augmentation(x)` for a function. `None`: no input noise.
+        dropout_rate: rate in [0, 1) for every dropout layer of the network. `None`: the network's own.
+        survival_probability: in (0, 1], of the deepest residual branch; the others follow the linear decay rule.
+            `None`: the network's own.
+        placement: `"step"` runs the augmentation inside `train_step`, on the accelerator; `"pipeline"` runs it in
+            tf.data, on the CPU. The pixels are the same for an augmentation that takes `noise_seed`.
+
+    Raises:
+        ValueError: for a value out of range, or an augmentation that cannot be called.
+
+    Example:
+        >>> noise = Noise(augmentation=RandAugment(num_ops=2, magnitude=9), dropout_rate=0.5, survival_probability=0.8)
+        >>> noise.placement
+        'step'
+
+    Reference:
+        Xie et al. 2019, Self-training with Noisy Student improves ImageNet classification, arXiv 1911.04252.
+    """
+
+    augmentation: Callable[..., Any] | None = None
+    dropout_rate: float | None = None
+    survival_probability: float | None = None
+    placement: Literal["step", "pipeline"] = "step"
+
+    def __post_init__(self) -> None:
+        if self.augmentation is not None and not callable(self.augmentation):
+            raise ValueError(
+                "`augmentation` must be a Keras layer or a function of a batch of examples. "
+                f"Received: augmentation={self.augmentation!r}."
+            )
+        if self.dropout_rate is not None and not 0 <= self.dropout_rate < 1:
+            raise ValueError(f"`dropout_rate` must be in [0, 1). Received: dropout_rate={self.dropout_rate}.")
+        if self.survival_probability is not None and not 0 < self.survival_probability <= 1:
+            raise ValueError(
+                f"`survival_probability` must be in (0, 1]. Received: survival_probability={self.survival_probability}."
+            )
+        if self.placement not in ("step", "pipeline"):
+            raise ValueError(f'`placement` must be "step" or "pipeline". Received: placement={self.placement!r}.')
+
+    def augment(self, x: Any, noise_seed: tf.Tensor) -> Any:
+        """Applies the input noise to a batch.
+
+        Args:
+            x: a tensor `(batch, ...)`, or a dict of such tensors.
+            noise_seed: int64 keys `(batch,)`, one per example.
+
+        Returns:
+            The noised batch, of the same structure.
+        """
+        if self.augmentation is None:
+            return x
+        if _takes_noise_seed(self.augmentation):
+            return self.augmentation(x, noise_seed=noise_seed)
+        if isinstance(self.augmentation, keras.Layer):
+            return self.augmentation(x, training=True)
+        return self.augmentation(x)
+
+
+def _takes_noise_seed(augmentation: Callable[..., Any]) -> bool:
+    function = augmentation.call if isinstance(augmentation, keras.Layer) else augmentation
+    return "noise_seed" in inspect.signature(function).parameters
