@@ -1,0 +1,1 @@
+"""Pseudo-labels: made by a teacher, stored, selected, and turned into targets."""

@@ -1,0 +1,158 @@
+"""`Classification`: one class per example, be it an image, a clip or a sequence of features."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_noisy_student.tasks.task import Annotation, Task
+
+_SUM_TOLERANCE = 1e-2
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification(Task):
+    """One of `num_classes` classes per example.
+
+    Labels are integer class ids of shape `()`, outputs `(batch, num_classes)`.
+
+    Args:
+        num_classes: number of classes, at least 2.
+        from_logits: whether the network returns logits; by default it returns probabilities (ends in a softmax).
+        label_smoothing: in [0, 1), spread evenly over the classes. Touches labelled examples and hard pseudo-labels
+            only: soft pseudo-labels are not smoothed.
+
+    Raises:
+        ValueError: for a value out of range.
+
+    Example:
+        >>> task = Classification(num_classes=3)
+        >>> task.loss(tf.constant([0]), tf.constant([[0.5, 0.25, 0.25]])).numpy().round(4)
+        array([0.6931], dtype=float32)
+    """
+
+    num_classes: int
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.num_classes, bool) or not isinstance(self.num_classes, int) or self.num_classes < 2:
+            raise ValueError(
+                f"`num_classes` must be an integer of at least 2. Received: num_classes={self.num_classes!r}."
+            )
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"`label_smoothing` must be in [0, 1). Received: label_smoothing={self.label_smoothing}.")
+
+    def check_labels(self, labels: np.ndarray) -> None:
+        """Labels must be integer ids in `[0, num_classes)`."""
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(
+                f"Labels must be integer class ids. Received: dtype {labels.dtype}. Cast them, for instance with "
+                '`y.astype("int32")`.'
+            )
+        wrong = labels[(labels < 0) | (labels >= self.num_classes)]
+        if len(wrong):
+            raise ValueError(
+                f"Labels must be in [0, {self.num_classes}) for num_classes={self.num_classes}. Received: "
+                f"{np.unique(wrong)[:10].tolist()} in {len(wrong)} of {len(labels)} examples. Correct the labels or "
+                "`num_classes`."
+            )
+
+    def check_coverage(self, labels: np.ndarray) -> None:
+        """Every class must have a labelled example."""
+        missing = np.setdiff1d(np.arange(self.num_classes), labels)
+        if len(missing):
+            raise ValueError(
+                "Every class needs a labelled example: a teacher that never saw a class cannot label it. Missing: "
+                f"{missing[:20].tolist()}. Add examples of them, or number the classes without gaps and lower "
+                f"num_classes={self.num_classes}."
+            )
+
+    def check_outputs(self, outputs: Any) -> None:
+        """Outputs must be finite `(batch, num_classes)`, and probabilities or logits as declared."""
+        if not hasattr(outputs, "shape") or len(outputs.shape) != 2 or outputs.shape[-1] != self.num_classes:
+            raise ValueError(
+                f"The network must return one tensor of shape (batch, {self.num_classes}) for "
+                f"num_classes={self.num_classes}. Received: {_describe(outputs)}. Change its last layer or "
+                "`num_classes`."
+            )
+        values = keras.ops.convert_to_numpy(keras.ops.cast(outputs, "float32"))
+        if not np.isfinite(values).all():
+            raise ValueError(
+                "The network must return finite numbers. Received: NaN or infinity for a batch of labelled examples. "
+                "Look for unscaled inputs or a division by zero in the network."
+            )
+        look_like_probabilities = (values >= 0).all() and np.allclose(values.sum(axis=-1), 1, atol=_SUM_TOLERANCE)
+        if self.from_logits and look_like_probabilities:
+            raise ValueError(
+                "The network was declared to return logits, but its outputs are probabilities: rows of numbers from 0 "
+                "to 1 that sum to 1. Remove the softmax, or use Classification(..., from_logits=False)."
+            )
+        if not self.from_logits and not look_like_probabilities:
+            raise ValueError(
+                "The network was declared to return probabilities, but its rows do not sum to 1. Received: a row that "
+                f"sums to {values[0].sum():.3g}, smallest number {values.min():.3g}. End the network in a softmax, or "
+                "use Classification(..., from_logits=True)."
+            )
+
+    def check_teacher(self, labels: np.ndarray, class_ids: np.ndarray) -> None:
+        """The mean recall over the classes must be above `1 / num_classes`, what any constant answer reaches."""
+        recalls = [np.mean(class_ids[labels == class_id] == class_id) for class_id in np.unique(labels)]
+        recall, chance = float(np.mean(recalls)), 1 / len(recalls)
+        if recall <= chance:
+            answers = np.bincount(class_ids, minlength=self.num_classes)
+            raise ValueError(
+                f"The teacher is no better than chance on the labelled examples: mean recall {recall:.3f} over the "
+                f"classes, chance {chance:.3f}; {answers.max() / len(labels):.0%} of its answers are class "
+                f"{answers.argmax()}. Its pseudo-labels would be noise. Train it longer, check the learning rate and "
+                "the labels, or, for a network with batch normalization in a short run, lower `momentum` (0.9) so that "
+                "its statistics keep up."
+            )
+
+    def loss(self, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """Cross entropy. Targets are class ids `(batch,)` or distributions `(batch, num_classes)`."""
+        smoothing = 0.0
+        if targets.dtype.is_integer:
+            targets, smoothing = tf.one_hot(targets, self.num_classes), self.label_smoothing
+        return keras.losses.categorical_crossentropy(
+            tf.cast(targets, tf.float32),
+            tf.cast(outputs, tf.float32),
+            from_logits=self.from_logits,
+            label_smoothing=smoothing,
+        )
+
+    def agreement(self, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """1 where the most likely class is that of the target, else 0."""
+        if not targets.dtype.is_integer:
+            targets = tf.argmax(targets, axis=-1)
+        return tf.cast(tf.equal(tf.argmax(outputs, axis=-1), tf.cast(targets, tf.int64)), tf.float32)
+
+    def annotate(self, outputs: tf.Tensor) -> Annotation:
+        """The probabilities; the score is the largest of them."""
+        probabilities = self._probabilities(outputs)
+        return Annotation(
+            probabilities=probabilities,
+            score=tf.reduce_max(probabilities, axis=-1),
+            class_id=tf.argmax(probabilities, axis=-1, output_type=tf.int32),
+        )
+
+    def serve(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`probabilities` float32 `(batch, num_classes)` and `class_ids` int32 `(batch,)`."""
+        annotation = self.annotate(outputs)
+        return {"probabilities": annotation.probabilities, "class_ids": annotation.class_id}
+
+    def metrics(self) -> list[Any]:
+        """Accuracy."""
+        return ["accuracy"]
+
+    def _probabilities(self, outputs: tf.Tensor) -> tf.Tensor:
+        outputs = tf.cast(outputs, tf.float32)
+        return tf.nn.softmax(outputs) if self.from_logits else outputs
+
+
+def _describe(outputs: Any) -> str:
+    if hasattr(outputs, "shape"):
+        return f"shape {tuple(outputs.shape)}"
+    return f"{type(outputs).__name__} of {len(outputs)} tensors" if hasattr(outputs, "__len__") else repr(outputs)
