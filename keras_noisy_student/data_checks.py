@@ -1,0 +1,103 @@
+"""Checks of the user's data, each of them before anything is trained."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_noisy_student.sources import Source, as_source
+from keras_noisy_student.tasks.task import Task
+
+
+def labeled_source(data: Any, *, name: str) -> Source:
+    """Wraps `(x, y)` examples and checks their structure.
+
+    Raises:
+        ValueError: when the data set is not made of pairs, is batched, or has no static shape.
+    """
+    source = as_source(data, name=name)
+    spec = source.element_spec
+    if not isinstance(spec, tuple) or len(spec) != 2:
+        raise ValueError(
+            f"`{name}` must hold examples (x, y): a pair of arrays, or a tf.data.Dataset of pairs. Received: examples "
+            f"of the structure {spec}."
+        )
+    x_spec, y_spec = spec
+    if not isinstance(y_spec, tf.TensorSpec) or y_spec.shape.rank != 0:
+        raise ValueError(
+            f"The labels of `{name}` must be one class id per example, of shape (). Received: {y_spec}. If the data "
+            "set is batched, call `.unbatch()` on it; if labels are one-hot, take `tf.argmax(y, axis=-1)`; if they "
+            "have a last dimension of 1, drop it with `y[..., 0]`."
+        )
+    _check_static(x_spec, name)
+    return source
+
+
+def same_examples_source(data: Any, labeled_spec: Any, *, name: str) -> Source:
+    """Wraps unlabelled examples and checks that they look like the labelled ones.
+
+    Args:
+        data: arrays or an unbatched data set of `x`.
+        labeled_spec: the spec of a labelled `x`.
+        name: of the argument, for the error.
+
+    Raises:
+        ValueError: when structure, shape or dtype differ.
+    """
+    source = as_source(data, name=name)
+    _check_same(source.element_spec, labeled_spec, name)
+    return source
+
+
+def read_labels(source: Source, task: Task) -> np.ndarray:
+    """Reads all labels once and has the task check them.
+
+    Returns:
+        Integer array `(examples,)`.
+    """
+    labels = np.concatenate([y.numpy() for _, y in source.batches(1024)])
+    task.check_labels(labels)
+    return labels
+
+
+def evaluation_source(data: Any, labeled_spec: Any, task: Task, *, name: str) -> Source:
+    """Wraps labelled data to evaluate on, and checks that its examples look like those of the training.
+
+    Raises:
+        ValueError: when they do not, or a label is out of range.
+    """
+    source = labeled_source(data, name=name)
+    _check_same(source.element_spec[0], labeled_spec, name)
+    read_labels(source, task)
+    return source
+
+
+def _check_static(spec: Any, name: str) -> None:
+    if not all(part.shape.is_fully_defined() for part in tf.nest.flatten(spec)):
+        raise ValueError(
+            f"The examples of `{name}` must have a static shape. Received: {spec}. If the data set is batched, call "
+            "`.unbatch()` on it; else resize the examples, or state their shape with `tf.ensure_shape`."
+        )
+
+
+def _signature(spec: Any) -> Any:
+    return tf.nest.map_structure(lambda part: (str(part.shape), part.dtype.name), spec)
+
+
+def _check_same(spec: Any, labeled_spec: Any, name: str) -> None:
+    if _signature(spec) == _signature(labeled_spec):
+        return
+    fix = "Resize and cast both alike before you pass them."
+    if isinstance(spec, tuple):
+        fix = f"If `{name}` has labels, drop them: `dataset.map(lambda x, y: x)`."
+    elif _is_batch_of(spec, labeled_spec):
+        fix = f"If `{name}` is batched, call `.unbatch()` on it."
+    raise ValueError(
+        f"`{name}` must hold examples of the same structure, shape and dtype as the labelled ones: {labeled_spec}. "
+        f"Received: {spec}. {fix}"
+    )
+
+
+def _is_batch_of(spec: Any, example_spec: Any) -> bool:
+    are_tensors = isinstance(spec, tf.TensorSpec) and isinstance(example_spec, tf.TensorSpec)
+    return are_tensors and bool(spec.shape.rank) and spec.shape[1:].is_compatible_with(example_spec.shape)

@@ -1,0 +1,83 @@
+"""The joint batch: labelled and pseudo-labelled examples side by side, and the loss over both."""
+
+from typing import Any, Literal, NamedTuple
+
+import tensorflow as tf
+
+LossReduction = Literal["mean", "sum_of_means"]
+LOSS_REDUCTIONS = ("mean", "sum_of_means")
+
+ABSENT: tuple[()] = ()
+"""What a field of `Examples` holds when it is not given: an empty structure, which tf.data and tf.distribute carry."""
+
+
+class Examples(NamedTuple):
+    """One part of a joint batch; `(x, y)` and `(x, y, sample_weight)`, as Keras writes them, are such parts too."""
+
+    x: Any
+    """Tensors `(batch, ...)`."""
+    y: Any = ABSENT
+    """Class ids `(batch,)` or distributions `(batch, num_classes)`; absent when the teacher annotates online."""
+    sample_weight: Any = ABSENT
+    """float `(batch,)`; absent means 1."""
+    noise_seed: Any = ABSENT
+    """int64 keys `(batch,)` of the input noise; absent means that the student derives them from its step."""
+
+    def has(self, field: Literal["y", "sample_weight", "noise_seed"]) -> bool:
+        """Whether the field was given."""
+        return not isinstance(getattr(self, field), tuple)
+
+
+def as_parts(data: Any) -> list[Examples]:
+    """Reads `(labeled,)` or `(labeled, pseudo_labeled)`.
+
+    Raises:
+        ValueError: when `data` is not nested like that.
+    """
+    is_joint = isinstance(data, tuple) and all(isinstance(part, tuple) and 1 <= len(part) <= 4 for part in data)
+    if not is_joint or not 1 <= len(data) <= 2:
+        raise ValueError(
+            "`NoisyStudent` trains on joint batches ((x, y), (x, pseudo_label)), where each part may have a third "
+            f"item, sample_weight. Received: {_structure(data)}. Make them with `kns.joint_dataset(labeled, "
+            "pseudo_labeled, ...)`, or with `tf.data.Dataset.zip`; for labelled data only, pass ((x, y),)."
+        )
+    return [Examples(*part) for part in data]
+
+
+def num_rows(examples: Examples) -> int | tf.Tensor:
+    """Rows of one part: static where it is known, which XLA needs."""
+    first = tf.nest.flatten(examples.x)[0]
+    return first.shape[0] or tf.shape(first)[0]
+
+
+def joint_loss(losses: list[tf.Tensor], weights: list[tf.Tensor], *, reduction: LossReduction) -> tf.Tensor:
+    """Reduces the losses of each example in the labelled and the pseudo-labelled part to one number.
+
+    With `L` the weighted sum of a part divided by its number of rows and `r` the ratio of the rows:
+
+    - `"mean"`: the mean over the joint batch, `(L_labeled + r * L_pseudo_labeled) / (1 + r)`.
+    - `"sum_of_means"`: `L_labeled + r * L_pseudo_labeled`, as the authors' code computes it.
+
+    Args:
+        losses: one tensor `(batch,)` per part, the labelled part first.
+        weights: as many tensors of the same shapes.
+        reduction: which of the two.
+
+    Returns:
+        A scalar.
+
+    Example:
+        >>> losses = [tf.constant([1.0]), tf.constant([2.0, 4.0])]
+        >>> weights = [tf.constant([1.0]), tf.constant([1.0, 1.0])]
+        >>> float(joint_loss(losses, weights, reduction="sum_of_means"))
+        7.0
+    """
+    total = tf.add_n([tf.reduce_sum(loss * weight) for loss, weight in zip(losses, weights, strict=True)])
+    num_labeled = tf.cast(tf.size(losses[0]), total.dtype)
+    if reduction == "sum_of_means":
+        return total / num_labeled
+    return total / tf.cast(tf.add_n([tf.size(loss) for loss in losses]), total.dtype)
+
+
+def _structure(data: Any) -> str:
+    return repr(tf.nest.map_structure(lambda tensor: getattr(tensor, "shape", type(tensor).__name__), data))

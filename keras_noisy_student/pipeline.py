@@ -1,0 +1,139 @@
+"""tf.data pipelines: labelled, pseudo-labelled and joint batches, each a pure function of (seed, round, position)."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from keras_noisy_student.joint_batch import Examples
+from keras_noisy_student.noise import seeds
+from keras_noisy_student.noise.noise import Noise
+from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
+from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
+from keras_noisy_student.pseudo_labels.targets import training_targets
+from keras_noisy_student.sources import Source, as_source
+
+POOL_CHANGED = (
+    "The unlabelled pool has changed since it was annotated: other examples, or the same in another order. "
+    "Pseudo-labels belong to the examples by their order, so it must be deterministic: remove any `.shuffle()` and "
+    "read files in a fixed order (`deterministic=True`), or pass another `directory` to annotate the pool anew."
+)
+
+
+def joint_dataset(
+    labeled: Any,
+    pseudo_labeled: Any,
+    *,
+    batch_size: int,
+    unlabeled_ratio: float = 1.0,
+    noise: Noise | None = None,
+    seed: int = 0,
+) -> tf.data.Dataset:
+    """Joins labelled data and pseudo-labels of your own into the batches that `NoisyStudent` trains on.
+
+    Args:
+        labeled: arrays `(x, y)`, or a `tf.data.Dataset` of unbatched `(x, y)`.
+        pseudo_labeled: arrays or an unbatched data set of `(x, y)` or `(x, y, sample_weight)`, where `y` is a class id
+            or a distribution over the classes.
+        batch_size: labelled examples in a batch.
+        unlabeled_ratio: pseudo-labelled examples for each labelled one.
+        noise: that of the student; applied here if its placement is `"pipeline"`.
+        seed: of the order and the input noise.
+
+    Returns:
+        An endless data set of `(labeled, pseudo_labeled)`: pass `steps_per_epoch` to `fit`.
+
+    Example:
+        >>> x, y, p = np.zeros((8, 4), "float32"), np.zeros(8, "int32"), np.full((8, 2), 0.5, "float32")
+        >>> labeled, pseudo_labeled = next(iter(joint_dataset((x, y), (x, p), batch_size=2, unlabeled_ratio=3)))
+        >>> labeled.x.shape, pseudo_labeled.y.shape
+        (TensorShape([2, 4]), TensorShape([6, 2]))
+    """
+    labeled_source, pseudo_labeled_source = (
+        as_source(labeled, name="labeled"),
+        as_source(pseudo_labeled, name="pseudo_labeled"),
+    )
+    num_pseudo = num_pseudo_labeled(batch_size, unlabeled_ratio)
+    return join(
+        shuffled_examples(labeled_source, batch_size, key=seeds.stream_key(seed, "labeled")),
+        shuffled_examples(pseudo_labeled_source, num_pseudo, key=seeds.stream_key(seed, "pseudo_labeled")),
+        noise=noise or Noise(),
+    )
+
+
+def join(*parts: tf.data.Dataset, noise: Noise) -> tf.data.Dataset:
+    """Zips the parts into joint batches; augments them here if that is where the noise is placed."""
+
+    def augment(*examples: Examples) -> tuple[Examples, ...]:
+        return tuple(part._replace(x=noise.augment(part.x, part.noise_seed)) for part in examples)
+
+    batches = tf.data.Dataset.zip(parts)
+    if noise.placement == "pipeline":
+        batches = batches.map(augment, num_parallel_calls=tf.data.AUTOTUNE)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def num_pseudo_labeled(batch_size: int, unlabeled_ratio: float) -> int:
+    """Pseudo-labelled examples in a joint batch.
+
+    Raises:
+        ValueError: when the ratio is not positive or rounds to no example at all.
+    """
+    count = round(batch_size * unlabeled_ratio)
+    if count < 1:
+        raise ValueError(
+            "`unlabeled_ratio` must give at least one unlabelled example for a batch. Received: "
+            f"unlabeled_ratio={unlabeled_ratio}, batch_size={batch_size}. Raise either."
+        )
+    return count
+
+
+def shuffled_examples(source: Source, batch_size: int, *, key: int) -> tf.data.Dataset:
+    """Endless batches of a source of `(x, y)` or `(x, y, sample_weight)`."""
+
+    def to_examples(positions: tf.Tensor, example: tuple[Any, ...]) -> Examples:
+        x, y, *weight = example
+        return Examples(x, y, *weight)._replace(noise_seed=_noise_seed(key, positions))
+
+    return source.shuffled_batches(batch_size, key=key).map(to_examples)
+
+
+def unlabeled_examples(pool: Source, batch_size: int, *, key: int) -> tf.data.Dataset:
+    """Endless batches of the pool without labels, for online annotation."""
+    return pool.shuffled_batches(batch_size, key=key).map(
+        lambda positions, x: Examples(x, noise_seed=_noise_seed(key, positions))
+    )
+
+
+def pseudo_labeled_examples(
+    selected: Source, pseudo_labeling: PseudoLabeling, *, num_classes: int, batch_size: int, key: int
+) -> tf.data.Dataset:
+    """Endless batches of a source of `(x, row of the store)`, with the row turned into a target.
+
+    The fingerprint of every example is compared with that of the example the teacher saw; see `pool_errors_explained`.
+    """
+
+    def to_examples(positions: tf.Tensor, example: tuple[Any, Mapping[str, tf.Tensor]]) -> Examples:
+        x, row = example
+        same_pool = tf.debugging.assert_equal(fingerprint(x), tf.squeeze(row["fingerprint"], -1), message=POOL_CHANGED)
+        with tf.control_dependencies([same_pool]):
+            y = training_targets(row, pseudo_labeling, num_classes)
+        return Examples(x, y, noise_seed=_noise_seed(key, positions))
+
+    return selected.shuffled_batches(batch_size, key=key).map(to_examples, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+@contextlib.contextmanager
+def pool_errors_explained() -> Iterator[None]:
+    """Turns TensorFlow's error of a failed fingerprint or row count into a `ValueError` in the user's words."""
+    try:
+        yield
+    except (tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError) as error:
+        if POOL_CHANGED in error.message or "Input dataset was expected to contain" in error.message:
+            raise ValueError(POOL_CHANGED) from error
+        raise
+
+
+def _noise_seed(key: int, positions: tf.Tensor) -> tf.Tensor:
+    return seeds.fold(key, positions)

@@ -1,0 +1,89 @@
+"""The data of one run, checked."""
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_noisy_student.data_checks import evaluation_source, labeled_source, read_labels, same_examples_source
+from keras_noisy_student.sources import Source
+from keras_noisy_student.tasks.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class RunData:
+    """What `fit_rounds` was given.
+
+    Args:
+        labeled: source of `(x, y)`.
+        labels: all `y`, `(examples,)`.
+        unlabeled: the pool, source of `x`; `None` when only a teacher is trained.
+        validation: source of `(x, y)`, or `None`.
+    """
+
+    labeled: Source
+    labels: np.ndarray
+    unlabeled: Source | None
+    validation: Source | None
+
+    @property
+    def pool(self) -> Source:
+        """The unlabelled pool.
+
+        Raises:
+            ValueError: when there is none.
+        """
+        if self.unlabeled is None:
+            raise ValueError(
+                "`unlabeled` is needed to train students. Received: unlabeled=None. Pass the unlabelled pool, or "
+                "num_rounds=0 to train the first teacher alone."
+            )
+        return self.unlabeled
+
+    @property
+    def element_spec(self) -> Any:
+        """The spec of one `x`."""
+        return self.labeled.element_spec[0]
+
+    def first_examples(self) -> Any:
+        """A small batch of labelled `x`."""
+        x, _ = next(iter(self.labeled.batches(8)))
+        return x
+
+    def validation_batches(self, batch_size: int) -> tf.data.Dataset | None:
+        """Batches of the validation data, in order."""
+        return None if self.validation is None else self.validation.batches(batch_size)
+
+    def description(self) -> dict[str, Any]:
+        """What tells this data from other data: structure, number of labelled examples, a hash of their labels."""
+        labels = np.ascontiguousarray(self.labels.astype(np.int64))
+        return {
+            "element_spec": str(self.element_spec),
+            "num_labeled": len(labels),
+            "labels_sha256": hashlib.sha256(labels.tobytes()).hexdigest(),
+        }
+
+
+def check_run_data(labeled: Any, unlabeled: Any, validation: Any, *, task: Task, num_rounds: int) -> RunData:
+    """Wraps and checks the arguments of `fit_rounds`.
+
+    Raises:
+        ValueError: for data that cannot be trained on, see `data_checks`.
+    """
+    if isinstance(num_rounds, bool) or not isinstance(num_rounds, int) or num_rounds < 0:
+        raise ValueError(f"`num_rounds` must be an integer of at least 0. Received: num_rounds={num_rounds!r}.")
+    labeled_examples = labeled_source(labeled, name="labeled")
+    labels = read_labels(labeled_examples, task)
+    task.check_coverage(labels)
+    spec = labeled_examples.element_spec[0]
+    data = RunData(
+        labeled=labeled_examples,
+        labels=labels,
+        unlabeled=None if unlabeled is None else same_examples_source(unlabeled, spec, name="unlabeled"),
+        validation=None if validation is None else evaluation_source(validation, spec, task, name="validation_data"),
+    )
+    if num_rounds > 0:
+        _ = data.pool
+    return data

@@ -1,0 +1,187 @@
+"""Sources: the examples the user gave, arrays or a `tf.data.Dataset`, behind one interface.
+
+Both yield the examples in order (to annotate, to evaluate) and as an endless stream of shuffled passes (to train),
+which is a pure function of a key and the position. Arrays are sampled by index; a data set is read as a stream.
+"""
+
+import abc
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_noisy_student.noise import seeds
+
+_ENDLESS = np.iinfo(np.int64).max
+_SHUFFLE_BUFFER_BYTES = 512 << 20
+_MAX_SHUFFLE_BUFFER = 65_536
+
+
+class Source(abc.ABC):
+    """Examples of one structure, without a batch dimension."""
+
+    element_spec: Any
+    """The `tf.TensorSpec` of one example, nested as the example is."""
+
+    @abc.abstractmethod
+    def batches(self, batch_size: int) -> tf.data.Dataset:
+        """All examples once, in order, in batches; the last one may be smaller."""
+
+    @abc.abstractmethod
+    def shuffled_batches(self, batch_size: int, *, key: int) -> tf.data.Dataset:
+        """Endless seeded passes, each over all examples: `(position int64 (batch,), examples)` per full batch."""
+
+    @abc.abstractmethod
+    def selected(self, repeats: np.ndarray, columns: tf.data.Dataset) -> "Source":
+        """The examples paired with rows of their own, each repeated.
+
+        Args:
+            repeats: how often each example is used, int32 `(examples,)`.
+            columns: blocks of rows in the order of the examples, tensors `(rows, ...)`.
+
+        Returns:
+            A source of `(example, row of columns)`.
+        """
+
+
+class ArraySource(Source):
+    """Examples held in memory, sampled by index.
+
+    Args:
+        arrays: nested arrays that agree in their first dimension.
+        rows: which examples one pass visits, int64; all by default. One that stands there twice is visited twice.
+    """
+
+    def __init__(self, arrays: Any, rows: np.ndarray | None = None) -> None:
+        self._arrays = tf.nest.map_structure(tf.convert_to_tensor, arrays)
+        self._rows = tf.range(_num_rows(self._arrays), dtype=tf.int64) if rows is None else tf.constant(rows, tf.int64)
+        self.element_spec = tf.nest.map_structure(lambda a: tf.TensorSpec(a.shape[1:], a.dtype), self._arrays)
+
+    def batches(self, batch_size: int) -> tf.data.Dataset:
+        """All examples once, in order."""
+        return tf.data.Dataset.from_tensor_slices(self._rows).batch(batch_size).map(self._examples)
+
+    def shuffled_batches(self, batch_size: int, *, key: int) -> tf.data.Dataset:
+        """Each pass is a permutation that takes no memory (`index_shuffle`)."""
+        num_rows = tf.size(self._rows, tf.int64)
+
+        def examples_at(positions: tf.Tensor) -> tuple[tf.Tensor, Any]:
+            order = _shuffled(positions % num_rows, seeds.fold(key, positions // num_rows), num_rows)
+            return positions, self._examples(tf.gather(self._rows, order))
+
+        positions = tf.data.Dataset.range(_ENDLESS).batch(batch_size, drop_remainder=True)
+        return positions.map(examples_at, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def selected(self, repeats: np.ndarray, columns: tf.data.Dataset) -> "ArraySource":
+        """Reads `columns` into memory beside the arrays."""
+        blocks = list(columns)
+        rows_of_columns = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *blocks)
+        if len(repeats) != _num_rows(self._arrays):
+            raise ValueError(
+                f"The unlabelled pool has changed since it was annotated: it had {len(repeats)} examples, received "
+                f"{_num_rows(self._arrays)}. Use the pool that was annotated, or another `directory`."
+            )
+        return ArraySource((self._arrays, rows_of_columns), rows=np.repeat(np.arange(len(repeats)), repeats))
+
+    def _examples(self, rows: tf.Tensor) -> Any:
+        return tf.nest.map_structure(lambda array: tf.gather(array, rows), self._arrays)
+
+
+class StreamSource(Source):
+    """Examples read from a `tf.data.Dataset`, shuffled through a buffer of at most 512 MiB.
+
+    Args:
+        dataset: a finite data set of unbatched examples in a deterministic order.
+    """
+
+    def __init__(self, dataset: tf.data.Dataset) -> None:
+        self._dataset = dataset
+        self.element_spec = dataset.element_spec
+
+    def batches(self, batch_size: int) -> tf.data.Dataset:
+        """All examples once, in order."""
+        return self._dataset.batch(batch_size)
+
+    def shuffled_batches(self, batch_size: int, *, key: int) -> tf.data.Dataset:
+        """Each pass reads the whole data set through a shuffle buffer with a seed of its own."""
+        buffer = shuffle_buffer(self.element_spec)
+
+        def one_pass(index: tf.Tensor) -> tf.data.Dataset:
+            return self._dataset.shuffle(buffer, seed=seeds.fold(key, index), reshuffle_each_iteration=False)
+
+        passes = tf.data.Dataset.range(_ENDLESS).flat_map(one_pass)
+        return passes.enumerate().batch(batch_size, drop_remainder=True)
+
+    def selected(self, repeats: np.ndarray, columns: tf.data.Dataset) -> "StreamSource":
+        """Drops, pairs and repeats row by row; the shuffle buffer then spreads the copies apart."""
+        num_rows = len(repeats)
+        counted = tf.data.Dataset.zip(
+            self._dataset.apply(tf.data.experimental.assert_cardinality(num_rows)),
+            columns.unbatch(),
+            tf.data.Dataset.from_tensor_slices(repeats.astype(np.int64)),
+        )
+        return StreamSource(
+            counted.filter(lambda example, row, count: count > 0).flat_map(
+                lambda example, row, count: tf.data.Dataset.from_tensors((example, row)).repeat(count)
+            )
+        )
+
+
+def as_source(data: Any, *, name: str) -> Source:
+    """Wraps what the user passed as `name`.
+
+    Raises:
+        ValueError: when it is neither arrays nor a finite `tf.data.Dataset`, or holds no example.
+    """
+    if isinstance(data, tf.data.Dataset):
+        return _stream(data, name)
+    arrays = tf.nest.map_structure(lambda array: _as_array(array, name), data)
+    lengths = {len(array) for array in tf.nest.flatten(arrays)}
+    if len(lengths) != 1:
+        raise ValueError(f"The arrays of `{name}` must have the same length. Received: lengths {sorted(lengths)}.")
+    if lengths == {0}:
+        raise ValueError(f"`{name}` must hold at least one example. Received: arrays of length 0.")
+    return ArraySource(arrays)
+
+
+def shuffle_buffer(element_spec: Any) -> int:
+    """How many examples fit the shuffle buffer: 512 MiB of them, at most 65,536."""
+    example_bytes: int = sum(
+        (spec.shape.num_elements() or 1) * spec.dtype.size for spec in tf.nest.flatten(element_spec)
+    )
+    return max(1, min(_MAX_SHUFFLE_BUFFER, _SHUFFLE_BUFFER_BYTES // example_bytes))
+
+
+def _shuffled(offsets: tf.Tensor, pass_keys: tf.Tensor, num_rows: tf.Tensor) -> tf.Tensor:
+    """The place of each offset in the permutation of `range(num_rows)` that its key stands for.
+
+    The op behind `tf.random.experimental.index_shuffle`, whose wrapper pads a batch of seeds to a shape the op refuses.
+    """
+    seed = tf.pad(tf.bitcast(pass_keys, tf.int32), [[0, 0], [0, 1]])
+    return tf.raw_ops.RandomIndexShuffle(index=offsets, seed=seed, max_index=num_rows - 1, rounds=4)
+
+
+def _stream(dataset: tf.data.Dataset, name: str) -> StreamSource:
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            f"`{name}` must be finite. Received: a data set that repeats for ever. Remove its `.repeat()`."
+        )
+    if not list(dataset.take(1)):
+        raise ValueError(f"`{name}` must hold at least one example. Received: an empty data set.")
+    return StreamSource(dataset)
+
+
+def _as_array(array: Any, name: str) -> np.ndarray | tf.Tensor:
+    if isinstance(array, np.ndarray) and array.dtype == np.float64:
+        array = array.astype(np.float32)
+    if not isinstance(array, np.ndarray | tf.Tensor) or array.dtype == object or not array.shape:
+        raise ValueError(
+            f"`{name}` must be a tf.data.Dataset of unbatched examples, or NumPy arrays or tensors whose first "
+            f"dimension counts the examples. Received: {type(array).__name__}."
+        )
+    return array
+
+
+def _num_rows(arrays: Any) -> int:
+    num_rows: int = tf.nest.flatten(arrays)[0].shape[0]
+    return num_rows
