@@ -1,0 +1,240 @@
+"""`NoisyStudent`: the model of one round, whose `train_step` learns from a joint batch with noise."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_noisy_student.averaged_weights import AveragedWeights, StatisticsAverage
+from keras_noisy_student.finite_loss import StopOnNonFiniteLoss
+from keras_noisy_student.joint_batch import LOSS_REDUCTIONS, Examples, LossReduction, as_parts, joint_loss, num_rows
+from keras_noisy_student.noise import seeds
+from keras_noisy_student.noise.mask_seeds import assign_mask_seeds, seed_variables
+from keras_noisy_student.noise.model_noise import LayerNoise, set_model_noise
+from keras_noisy_student.noise.noise import Noise
+from keras_noisy_student.pseudo_labels.online import OnlineTeacher
+from keras_noisy_student.tasks.task import Task
+
+_PARTS = ("labeled", "pseudo_labeled")
+
+
+class NoisyStudent(keras.Model):
+    """Wraps a network for one round of Noisy Student Training.
+
+    Each step takes a joint batch `((x, y), (x, pseudo_label))`, applies the input noise, runs one forward pass over
+    both parts together and descends the joint loss. The logs hold the loss and the accuracy of each part. Metrics given
+    to `compile` are computed on the labelled part. Evaluation and prediction are those of Keras, without noise.
+
+    Args:
+        network: a built Keras model from `x` to the outputs that `task` expects. Its dropout and stochastic-depth rates
+            are set to those of `noise`.
+        task: what a target is, for instance `Classification`.
+        noise: input and model noise; none of its own by default, and the network's rates stay.
+        online_teacher: labels the examples of parts that have no `y`.
+        seed: of the noise.
+
+    Attributes:
+        layer_noise: what `noise` changed in each layer of the network.
+
+    Raises:
+        ValueError: for a network that is not a built Keras model, or that cannot take the noise.
+
+    Example:
+        >>> network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+        >>> student = NoisyStudent(network, task=Classification(num_classes=3))
+        >>> student.compile("adam")
+        >>> x, y, p = np.ones((8, 4), "float32"), np.zeros(8, "int32"), np.full((8, 3), 1 / 3, "float32")
+        >>> batches = joint_dataset((x, y), (x, p), batch_size=4)
+        >>> history = student.fit(batches, steps_per_epoch=2, verbose=0)
+        >>> sorted(history.history)
+        ['labeled_accuracy', 'labeled_loss', 'loss', 'pseudo_labeled_accuracy', 'pseudo_labeled_loss']
+
+    Reference:
+        Xie et al. 2019, arXiv 1911.04252, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        *,
+        task: Task,
+        noise: Noise | None = None,
+        online_teacher: OnlineTeacher | None = None,
+        seed: int = 0,
+        name: str = "noisy_student",
+    ) -> None:
+        super().__init__(name=name)
+        _check_network(network)
+        self.network = network
+        self.task = task
+        self.noise = noise or Noise()
+        self.built = True
+        self._online_teacher = online_teacher
+        self._noise_key = seeds.stream_key(seed, "input noise")
+        self._mask_key = seeds.stream_key(seed, "model noise")
+        self.layer_noise = self._set_model_noise()
+        self._seed_variables = seed_variables(network)
+        if isinstance(self.noise.augmentation, keras.Layer):
+            self._seed_variables += seed_variables(self.noise.augmentation)
+        self._part_losses = [keras.metrics.Mean(name=f"{part}_loss") for part in _PARTS]
+        self._part_accuracies = [keras.metrics.Mean(name=f"{part}_accuracy") for part in _PARTS]
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        *,
+        loss_reduction: LossReduction = "mean",
+        metrics: Sequence[Any] | None = None,
+        jit_compile: bool | str = "auto",
+        steps_per_execution: int = 1,
+        run_eagerly: bool = False,
+    ) -> None:
+        """Configures training. The loss is the task's; everything else means what it means in Keras.
+
+        Args:
+            optimizer: a Keras optimizer or its name.
+            loss_reduction: `"mean"` over the joint batch, or `"sum_of_means"`: see `joint_batch.joint_loss`.
+            metrics: computed on the labelled examples in training, and in evaluation.
+            jit_compile: whether to compile the step with XLA.
+            steps_per_execution: steps run in one call.
+            run_eagerly: whether to run without a graph, to debug.
+        """
+        if loss_reduction not in LOSS_REDUCTIONS:
+            raise ValueError(
+                f"`loss_reduction` must be one of {LOSS_REDUCTIONS}. Received: loss_reduction={loss_reduction!r}."
+            )
+        super().compile(
+            optimizer,
+            metrics=metrics,
+            jit_compile=jit_compile,
+            steps_per_execution=steps_per_execution,
+            run_eagerly=run_eagerly,
+        )
+        self._loss_reduction = loss_reduction
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        self._statistics = None
+        if optimizer.use_ema:
+            self._statistics = StatisticsAverage(self.network, momentum=optimizer.ema_momentum)
+
+    def fit(
+        self,
+        *args: Any,
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        shuffle: bool = False,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Trains as `keras.Model.fit` does, stops at a loss that is not finite, and follows the EMA rule.
+
+        Joint batches come from a data set, which has its own order: Keras warns when asked to shuffle one.
+        """
+        own: list[keras.callbacks.Callback] = [StopOnNonFiniteLoss()]
+        if self._statistics is not None:
+            own.append(AveragedWeights(self._statistics))
+        return super().fit(*args, callbacks=[*own, *(callbacks or [])], shuffle=shuffle, **kwargs)
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        """The network's outputs."""
+        return self.network(x, training=training)
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One step on a joint batch; returns the logs."""
+        parts = [self._with_labels(part) for part in as_parts(data)]
+        assign_mask_seeds(self._seed_variables, key=self._mask_key, step=self.optimizer.iterations)
+        x = self._noised(parts)
+        with tf.GradientTape() as tape:
+            outputs = self(x, training=True)
+            part_outputs = tf.split(outputs, [num_rows(part) for part in parts])
+            losses = [self.task.loss(part.y, output) for part, output in zip(parts, part_outputs, strict=True)]
+            weights = [_weights(part) for part in parts]
+            loss = joint_loss(losses, weights, reduction=self._loss_reduction) + self._regularization()
+            # A strategy adds up the gradients of its replicas.
+            scaled_loss = self.optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
+        step = tf.identity(self.optimizer.iterations)
+        gradients = tape.gradient(scaled_loss, self.trainable_weights)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        if self._statistics is not None:
+            self._statistics.update(step)
+        self._update_part_metrics(parts, part_outputs, losses, weights)
+        return self._logs(parts[0], part_outputs[0], loss, part_metrics=len(parts))
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Loss and compiled metrics of a batch `(x, y)` or `(x, y, sample_weight)`."""
+        examples = Examples(*data)
+        outputs = self(examples.x, training=False)
+        losses = self.task.loss(examples.y, outputs)
+        loss = joint_loss([losses], [_weights(examples)], reduction="mean") + self._regularization()
+        return self._logs(examples, outputs, loss, part_metrics=0)
+
+    def _set_model_noise(self) -> tuple[LayerNoise, ...]:
+        rates = {"dropout_rate": self.noise.dropout_rate, "survival_probability": self.noise.survival_probability}
+        return tuple(set_model_noise(self.network, **rates))
+
+    def _with_labels(self, part: Examples) -> Examples:
+        if part.has("y"):
+            return part
+        if self._online_teacher is None:
+            raise ValueError(
+                "A part of the joint batch has no `y`. Received: (x,) alone. Pass (x, y), or an `online_teacher`."
+            )
+        y, weight = self._online_teacher(part.x)
+        return part._replace(y=y, sample_weight=weight)
+
+    def _noised(self, parts: list[Examples]) -> Any:
+        x = tf.nest.map_structure(lambda *tensors: tf.concat(tensors, axis=0), *[part.x for part in parts])
+        if self.noise.placement == "pipeline":
+            return x
+        return self.noise.augment(
+            x, tf.concat([self._noise_seeds(index, part) for index, part in enumerate(parts)], axis=0)
+        )
+
+    def _noise_seeds(self, index: int, part: Examples) -> tf.Tensor:
+        if part.has("noise_seed"):
+            return part.noise_seed
+        step_key = seeds.fold(seeds.fold(self._noise_key, index), self.optimizer.iterations)
+        replica_key = seeds.fold(step_key, tf.distribute.get_replica_context().replica_id_in_sync_group)
+        return seeds.fold(replica_key, tf.range(num_rows(part), dtype=tf.int64))
+
+    def _regularization(self) -> tf.Tensor:
+        return tf.add_n([tf.cast(tf.reduce_sum(loss), tf.float32) for loss in self.losses] or [tf.constant(0.0)])
+
+    def _update_part_metrics(
+        self,
+        parts: list[Examples],
+        outputs: list[tf.Tensor],
+        losses: list[tf.Tensor],
+        weights: list[tf.Tensor],
+    ) -> None:
+        for index, part in enumerate(parts):
+            agreement = self.task.agreement(part.y, outputs[index])
+            self._part_losses[index].update_state(losses[index], sample_weight=weights[index])
+            self._part_accuracies[index].update_state(agreement, sample_weight=weights[index])
+
+    def _logs(
+        self, examples: Examples, outputs: tf.Tensor, loss: tf.Tensor, *, part_metrics: int
+    ) -> dict[str, tf.Tensor]:
+        """Updates the loss and the compiled metrics, and leaves out the metrics of parts that were not in the batch."""
+        loss_metric = next(metric for metric in self.metrics if metric.name == "loss")
+        loss_metric.update_state(loss, sample_weight=num_rows(examples))
+        weight = examples.sample_weight if examples.has("sample_weight") else None
+        logs: Mapping[str, tf.Tensor] = self.compute_metrics(examples.x, examples.y, outputs, weight)
+        left_out = [
+            metric.name for metric in [*self._part_losses[part_metrics:], *self._part_accuracies[part_metrics:]]
+        ]
+        return {name: value for name, value in logs.items() if name not in left_out}
+
+
+def _weights(examples: Examples) -> tf.Tensor:
+    if not examples.has("sample_weight"):
+        return tf.ones([num_rows(examples)])
+    return tf.cast(examples.sample_weight, tf.float32)
+
+
+def _check_network(network: Any) -> None:
+    if not isinstance(network, keras.Model):
+        raise ValueError(f"`network` must be a keras.Model. Received: {type(network).__name__}.")
+    if not network.built:
+        raise ValueError(
+            f"The network {network.name!r} must be built, so that its layers can be counted and given their noise. "
+            "Give it an Input, or call it on a batch once."
+        )
