@@ -1,0 +1,36 @@
+"""Noisy Student Training (Xie et al. 2019) for Keras 3 on TensorFlow."""
+
+from keras_noisy_student._version import __version__
+from keras_noisy_student.history import RoundRecord, RoundsHistory
+from keras_noisy_student.noise.model_noise import LayerNoise, set_model_noise
+from keras_noisy_student.noise.noise import Noise
+from keras_noisy_student.noise.rand_augment import RandAugment
+from keras_noisy_student.noise.stochastic_depth import StochasticDepth
+from keras_noisy_student.pipeline import joint_dataset
+from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
+from keras_noisy_student.round_settings import RoundSettings
+from keras_noisy_student.run_data import RunData
+from keras_noisy_student.student import NoisyStudent
+from keras_noisy_student.tasks.classification import Classification
+from keras_noisy_student.tasks.task import Annotation, Task
+from keras_noisy_student.trainer import NoisyStudentTrainer
+
+__all__ = [
+    "Annotation",
+    "Classification",
+    "LayerNoise",
+    "Noise",
+    "NoisyStudent",
+    "NoisyStudentTrainer",
+    "PseudoLabeling",
+    "RandAugment",
+    "RoundRecord",
+    "RoundSettings",
+    "RoundsHistory",
+    "RunData",
+    "StochasticDepth",
+    "Task",
+    "__version__",
+    "joint_dataset",
+    "set_model_noise",
+]

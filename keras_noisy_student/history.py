@@ -1,0 +1,159 @@
+"""What happened: one record per round, and all of them as a dict, a table or a plot."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_noisy_student.pseudo_labels.select import Selection
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundRecord:
+    """The record of one finished round.
+
+    Args:
+        round_index: 0 for the first teacher, then the students.
+        num_parameters: parameters of the network that the round trained.
+        metrics: logs of the last epoch by name; `val_*` are those of the validation data.
+        epochs: the logs of every epoch, a list by name; empty for a teacher that came trained.
+        num_annotated: examples in the annotated pool; 0 where nothing was stored.
+        num_kept: different examples that selection kept.
+        num_selected: examples of one pass over the selection, copies included.
+        class_counts: examples of each predicted class in the pool.
+        selected_class_counts: copies of each class in the selection.
+        mean_confidence: of the annotated pool; `None` where nothing was stored.
+        seconds: wall-clock time of the round.
+    """
+
+    round_index: int
+    num_parameters: int
+    metrics: dict[str, float]
+    epochs: dict[str, list[float]]
+    num_annotated: int = 0
+    num_kept: int = 0
+    num_selected: int = 0
+    class_counts: list[int] = dataclasses.field(default_factory=list)
+    selected_class_counts: list[int] = dataclasses.field(default_factory=list)
+    mean_confidence: float | None = None
+    seconds: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        round_index: int,
+        network: keras.Model,
+        epochs: dict[str, list[float]],
+        selection: Selection | None,
+        *,
+        seconds: float,
+    ) -> "RoundRecord":
+        """The record of a round that has just been trained; `selection` is `None` where nothing was stored."""
+        figures: dict[str, Any] = {}
+        if selection is not None:
+            figures = {
+                "num_annotated": selection.num_annotated,
+                "num_kept": selection.num_kept,
+                "num_selected": selection.num_selected,
+                "class_counts": selection.class_counts.tolist(),
+                "selected_class_counts": selection.selected_class_counts.tolist(),
+                "mean_confidence": selection.mean_confidence,
+            }
+        metrics = {name: values[-1] for name, values in epochs.items()}
+        return cls(round_index, network.count_params(), metrics, epochs, seconds=seconds, **figures)
+
+    def __str__(self) -> str:
+        who = "teacher" if self.round_index == 0 else f"student {self.round_index}"
+        validation = {name: value for name, value in self.metrics.items() if name.startswith("val_")}
+        figures = ", ".join(f"{name} {value:.4f}" for name, value in (validation or self.metrics).items())
+        kept = f"kept {self.num_kept:,} of {self.num_annotated:,} pseudo-labels, " if self.num_annotated else ""
+        return f"Round {self.round_index} ({who}): {kept}{figures} [{self.seconds:.0f} s]"
+
+
+class RoundsHistory:
+    """The records of a run, in order; a sequence of `RoundRecord`.
+
+    Example:
+        >>> record = RoundRecord(round_index=0, num_parameters=10, metrics={"val_accuracy": 0.5}, epochs={})
+        >>> history = RoundsHistory([record])
+        >>> history[0].metrics["val_accuracy"], history.to_dict()["val_accuracy"]
+        (0.5, [0.5])
+    """
+
+    def __init__(self, records: list[RoundRecord]) -> None:
+        self._records = list(records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[RoundRecord]:
+        return iter(self._records)
+
+    def __getitem__(self, index: int) -> RoundRecord:
+        return self._records[index]
+
+    def __repr__(self) -> str:
+        return "\n".join(str(record) for record in self._records)
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """One list per column, an entry per round: the figures of the records and their metrics (`None` if absent)."""
+        names = [field.name for field in dataclasses.fields(RoundRecord) if field.name not in ("metrics", "epochs")]
+        columns = {name: [getattr(record, name) for record in self._records] for name in names}
+        metric_names = dict.fromkeys(name for record in self._records for name in record.metrics)
+        return columns | {name: [record.metrics.get(name) for record in self._records] for name in metric_names}
+
+    def to_dataframe(self) -> Any:
+        """The columns of `to_dict` as a `pandas.DataFrame`, indexed by the round. Needs pandas."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("`to_dataframe` needs pandas: pip install pandas. `to_dict` needs nothing.") from error
+        return pandas.DataFrame(self.to_dict()).set_index("round_index")
+
+    def plot(self, metric: str = "accuracy") -> Any:
+        """Draws a metric by round, and the class balance before and after the last selection. Needs matplotlib.
+
+        Args:
+            metric: name of a metric; `val_<metric>` is drawn where there was validation data.
+
+        Returns:
+            The `matplotlib.figure.Figure`.
+
+        Raises:
+            ValueError: when no round has the metric.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ImportError("`plot` needs matplotlib: pip install matplotlib. `to_dict` needs nothing.") from error
+        name = next(
+            (n for n in (f"val_{metric}", metric) if any(n in record.metrics for record in self._records)), None
+        )
+        if name is None:
+            known = sorted({n for record in self._records for n in record.metrics})
+            raise ValueError(f"`metric` must be one of {known}. Received: metric={metric!r}.")
+        figure = Figure(figsize=(10, 4), layout="constrained")
+        by_round, balance = figure.subplots(1, 2)
+        self._plot_metric(by_round, name)
+        self._plot_class_balance(balance)
+        return figure
+
+    def _plot_metric(self, axes: Any, name: str) -> None:
+        records = [record for record in self._records if name in record.metrics]
+        axes.plot([record.round_index for record in records], [record.metrics[name] for record in records], marker="o")
+        axes.set(title=f"{name} by round", xlabel="round (0 is the first teacher)", ylabel=name)
+        axes.set_xticks([record.round_index for record in records])
+        axes.grid(alpha=0.3)
+
+    def _plot_class_balance(self, axes: Any) -> None:
+        annotated = [record for record in self._records if record.class_counts]
+        if not annotated:
+            axes.set_axis_off()
+            return
+        last = annotated[-1]
+        classes = range(len(last.class_counts))
+        axes.bar([c - 0.2 for c in classes], last.class_counts, width=0.4, label="annotated")
+        axes.bar([c + 0.2 for c in classes], last.selected_class_counts, width=0.4, label="selected, with copies")
+        axes.set(title=f"Classes in round {last.round_index}", xlabel="predicted class", ylabel="examples")
+        axes.legend()

@@ -1,0 +1,130 @@
+"""What one round is run with: settings given once or by round, resolved and checked."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+import keras
+
+from keras_noisy_student.noise.noise import Noise
+from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
+
+Setting = TypeVar("Setting")
+PerRound: TypeAlias = Setting | Callable[[int], Setting]
+"""A value, or a function of the round index."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundSettings:
+    """The settings of one round.
+
+    Args:
+        index: 0 for the first teacher, then 1, 2, ... for the students.
+        noise: of the training.
+        pseudo_labeling: how pseudo-labels are made and selected; unused in round 0.
+        unlabeled_ratio: unlabelled examples for each labelled one in a joint batch; unused in round 0.
+        batch_size: labelled examples in a batch.
+        epochs: number of epochs.
+        steps_per_epoch: joint batches in an epoch.
+
+    Raises:
+        ValueError: for a value of the wrong type or out of range.
+    """
+
+    index: int
+    noise: Noise
+    pseudo_labeling: PseudoLabeling
+    unlabeled_ratio: float
+    batch_size: int
+    epochs: int
+    steps_per_epoch: int
+
+    def __post_init__(self) -> None:
+        self._check_type("noise", Noise)
+        self._check_type("pseudo_labeling", PseudoLabeling)
+        for name in ("batch_size", "epochs", "steps_per_epoch"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"`{name}` must be a positive integer. Received: {name}={value!r} in round {self.index}."
+                )
+        if not isinstance(self.unlabeled_ratio, int | float) or not 0 < self.unlabeled_ratio < float("inf"):
+            raise ValueError(
+                "`unlabeled_ratio` must be a positive number. Received: "
+                f"unlabeled_ratio={self.unlabeled_ratio!r} in round {self.index}."
+            )
+
+    def _check_type(self, name: str, expected: type) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, expected):
+            raise ValueError(
+                f"`{name}` must be a {expected.__name__}, or a function of the round index that returns one. Received: "
+                f"{type(value).__name__} in round {self.index}."
+            )
+
+
+def resolve_rounds(
+    settings: Mapping[str, Any], *, num_rounds: int, num_labeled: int, steps_per_execution: int
+) -> list[RoundSettings]:
+    """The settings of round 0 and of `num_rounds` students, all checked before the first of them is trained.
+
+    Args:
+        settings: by the names of `RoundSettings`, each a value or a function of the round index. `steps_per_epoch` may
+            be `None`: as many as the labelled examples fill.
+        num_rounds: number of students.
+        num_labeled: number of labelled examples.
+        steps_per_execution: as compiled.
+
+    Raises:
+        ValueError: for a setting that is out of range, or does not fit the data.
+    """
+    rounds = []
+    for index in range(num_rounds + 1):
+        values = {name: value_at(setting, index, name=name) for name, setting in settings.items()}
+        if values["steps_per_epoch"] is None and isinstance(values["batch_size"], int) and values["batch_size"] > 0:
+            values["steps_per_epoch"] = max(1, num_labeled // values["batch_size"])
+        rounds.append(RoundSettings(index=index, **values))
+        _check_fits(rounds[-1], num_labeled, steps_per_execution)
+    return rounds
+
+
+def value_at(setting: Any, round_index: int, *, name: str) -> Any:
+    """Resolves a setting that is a value, or a function of the round index.
+
+    Args:
+        setting: the value or the function. A Keras layer or model is a value.
+        round_index: the round.
+        name: what the setting is called, for the error.
+
+    Raises:
+        ValueError: when the function does not take one argument.
+
+    Example:
+        >>> value_at(3, 1, name="unlabeled_ratio"), value_at(lambda r: 2 * r, 1, name="unlabeled_ratio")
+        (3, 2)
+    """
+    if not callable(setting) or isinstance(setting, keras.Layer):
+        return setting
+    try:
+        inspect.signature(setting).bind(round_index)
+    except TypeError as error:
+        raise ValueError(
+            f"`{name}` given as a function must take the round index as its one argument, as in "
+            f"`lambda round_index: ...`. Received: {getattr(setting, '__name__', setting)}{inspect.signature(setting)}."
+        ) from error
+    return setting(round_index)
+
+
+def _check_fits(settings: RoundSettings, num_labeled: int, steps_per_execution: int) -> None:
+    if settings.batch_size > num_labeled:
+        raise ValueError(
+            f"`batch_size` must be at most the number of labelled examples, {num_labeled}. Received: batch_size="
+            f"{settings.batch_size} in round {settings.index}. Lower it, or repeat the labelled examples."
+        )
+    if settings.steps_per_epoch % steps_per_execution:
+        raise ValueError(
+            "`steps_per_epoch` must be a multiple of `steps_per_execution`, or Keras runs more steps than asked for. "
+            f"Received: steps_per_epoch={settings.steps_per_epoch}, steps_per_execution={steps_per_execution} in round "
+            f"{settings.index}."
+        )

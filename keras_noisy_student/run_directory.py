@@ -1,0 +1,132 @@
+"""The run directory: what is on disk, and what a run that is started again finds there.
+
+run.json                    the data and the settings that hold for all rounds
+round_00/settings.json      the settings of the round
+round_00/student.weights.h5 the weights it ended with (averaged, if the optimizer averages)
+round_00/record.json        its record; written last, so that a round with one is finished
+round_01/pseudo_labels/     the store of its teacher's annotations
+"""
+
+import dataclasses
+import os
+import posixpath
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_noisy_student.atomic_files import read_json, write_atomically, write_json
+from keras_noisy_student.history import RoundRecord
+
+_WEIGHTS = "student.weights.h5"
+_RECORD = "record.json"
+
+
+class RunDirectory:
+    """The files of one run.
+
+    Args:
+        path: a local directory, or any that `tf.io.gfile` writes to (`gs://`, `s3://`); made if absent.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        tf.io.gfile.makedirs(path)
+
+    def claim(self, settings: Mapping[str, Any]) -> None:
+        """Marks the directory as that of a run with these settings.
+
+        Raises:
+            ValueError: when it belongs to a run with others.
+        """
+        _write_or_compare(self.path, "run.json", settings)
+
+    def claim_round(self, index: int, settings: Mapping[str, Any]) -> None:
+        """Does the same for the settings of one round."""
+        tf.io.gfile.makedirs(self._round(index))
+        _write_or_compare(self.path, posixpath.join(_round_name(index), "settings.json"), settings)
+
+    def pseudo_labels_path(self, index: int) -> str:
+        """Where the store of a round goes."""
+        return posixpath.join(self._round(index), "pseudo_labels")
+
+    def is_finished(self, index: int) -> bool:
+        """Whether the round was trained and recorded."""
+        return bool(tf.io.gfile.exists(posixpath.join(self._round(index), _RECORD)))
+
+    def save_round(self, record: RoundRecord, network: keras.Model) -> None:
+        """Saves the weights, then the record that says the round is finished."""
+        directory = self._round(record.round_index)
+        tf.io.gfile.makedirs(directory)
+        with tempfile.TemporaryDirectory() as local:
+            local_path = os.path.join(local, _WEIGHTS)
+            network.save_weights(local_path)
+            write_atomically(
+                posixpath.join(directory, _WEIGHTS), lambda path: tf.io.gfile.copy(local_path, path, overwrite=True)
+            )
+        write_json(posixpath.join(directory, _RECORD), dataclasses.asdict(record))
+
+    def load_record(self, index: int) -> RoundRecord:
+        """Reads the record of a finished round."""
+        return RoundRecord(**read_json(posixpath.join(self._round(index), _RECORD)))
+
+    def load_weights(self, index: int, network: keras.Model) -> None:
+        """Loads the weights of a finished round into a network of the same architecture."""
+        path = posixpath.join(self._round(index), _WEIGHTS)
+        with tempfile.TemporaryDirectory() as local:
+            local_path = os.path.join(local, _WEIGHTS)
+            tf.io.gfile.copy(path, local_path)
+            network.load_weights(local_path)
+
+    def _round(self, index: int) -> str:
+        return posixpath.join(self.path, _round_name(index))
+
+
+def describe(value: Any) -> Any:
+    """A setting as JSON: data classes by their fields, Keras objects by their config, functions by their name."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: describe(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"class": type(value).__name__, **fields}
+    if isinstance(value, keras.Layer | keras.optimizers.Optimizer):
+        return {"class": type(value).__name__, "config": describe(_without_names(value.get_config()))}
+    if isinstance(value, Mapping):
+        return {str(key): describe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [describe(item) for item in value]
+    return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _without_names(config: Any) -> Any:
+    """A Keras config without the names of layers, which count up in every process."""
+    if isinstance(config, Mapping):
+        return {key: _without_names(item) for key, item in config.items() if key != "name"}
+    if isinstance(config, list | tuple):
+        return [_without_names(item) for item in config]
+    return config
+
+
+def _round_name(index: int) -> str:
+    return f"round_{index:02d}"
+
+
+def _write_or_compare(directory: str, file: str, settings: Mapping[str, Any]) -> None:
+    path = posixpath.join(directory, file)
+    expected = describe(settings)
+    if not tf.io.gfile.exists(path):
+        write_json(path, expected)
+        return
+    found = read_json(path)
+    differences = [
+        f"  {key}: {found.get(key, 'absent')} there, {expected.get(key, 'absent')} now"
+        for key in sorted({*found, *expected})
+        if found.get(key) != expected.get(key)
+    ]
+    if differences:
+        raise ValueError(
+            f"{directory} holds another run. Its {file} differs:\n" + "\n".join(differences) + "\nTo resolve this, do "
+            "one of the following: pass another `directory`, pass the settings of that run, or delete the directory."
+        )

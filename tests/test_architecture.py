@@ -1,0 +1,86 @@
+"""The direction of imports, and what is public."""
+
+import ast
+import inspect
+import pathlib
+
+import keras_noisy_student as kns
+
+PACKAGE = pathlib.Path(kns.__file__).parent
+# From the top down: a module may import from its own row and from those below it.
+ROWS = [
+    ["__init__"],
+    ["trainer"],
+    ["student", "run_directory"],
+    ["averaged_weights", "finite_loss", "optimizers", "serving", "history"],
+    ["networks", "run_data", "round_settings"],
+    ["data_checks"],
+    ["pipeline"],
+    ["sources", "joint_batch"],
+    ["pseudo_labels"],
+    ["noise", "tasks"],
+    ["atomic_files", "_version"],
+]
+ROOM_OF_ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
+
+
+def test_every_module_stands_in_a_row():
+    rooms = {_room(path) for path in PACKAGE.rglob("*.py")}
+    assert rooms == set(ROOM_OF_ROW)
+
+
+def test_imports_go_down_only():
+    upwards = [
+        f"{path.relative_to(PACKAGE)} imports {imported}"
+        for path in PACKAGE.rglob("*.py")
+        for imported in _imported_rooms(path)
+        if ROOM_OF_ROW[imported] < ROOM_OF_ROW[_room(path)]
+    ]
+    assert upwards == []
+
+
+def test_there_are_no_import_cycles():
+    edges = {_module(path): _imported_modules(path) for path in PACKAGE.rglob("*.py")}
+    while leaves := [module for module, imports in edges.items() if not imports & edges.keys()]:
+        for module in leaves:
+            del edges[module]
+    assert edges == {}
+
+
+def test_public_names_are_those_that_are_listed():
+    public = {name for name, value in vars(kns).items() if not name.startswith("_") and not inspect.ismodule(value)}
+    assert sorted(public | {"__version__"}) == sorted(kns.__all__)
+
+
+def test_public_functions_take_at_most_seven_keyword_only_arguments():
+    for name in kns.__all__:
+        value = getattr(kns, name)
+        methods = [value] if inspect.isfunction(value) else [m for _, m in inspect.getmembers(value, inspect.isfunction)]
+        for function in methods:
+            if function.__module__.startswith("keras_noisy_student"):
+                kinds = [p.kind for p in inspect.signature(function).parameters.values()]
+                assert kinds.count(inspect.Parameter.KEYWORD_ONLY) <= 7, f"{name}.{function.__name__}"
+
+
+def _room(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _module(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def _imported_modules(path):
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    modules = set()
+    for node in nodes:
+        if node.module and node.module.startswith("keras_noisy_student"):
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names}
+            existing = {module for module in submodules if (PACKAGE.parent / (module.replace(".", "/") + ".py")).exists()}
+            modules |= existing or {node.module}
+    return modules
+
+
+def _imported_rooms(path):
+    return {module.split(".")[1] for module in _imported_modules(path) if "." in module}
