@@ -17,7 +17,7 @@ class Noise:
         augmentation: input noise. A layer of this library, any other Keras layer, or a function. Called as
             `augmentation(x, noise_seed=keys)` when it takes `noise_seed` (int64 keys of shape `(batch,)`, one per
             example: such noise is reproducible example by example), else as `augmentation(x, training=True)` for a
-            Keras layer and `augmentation(x)` for a function. `None`: no input noise.
+            Keras layer, with integers cast to float32, and `augmentation(x)` for a function. `None`: no input noise.
         dropout_rate: rate in [0, 1) for every dropout layer of the network. `None`: the network's own.
         survival_probability: in (0, 1], of the deepest residual branch; the others follow the linear decay rule.
             `None`: the network's own.
@@ -71,8 +71,13 @@ class Noise:
         if _takes_noise_seed(self.augmentation):
             return self.augmentation(x, noise_seed=noise_seed)
         if isinstance(self.augmentation, keras.Layer):
-            return self.augmentation(x, training=True)
+            return self.augmentation(tf.nest.map_structure(_as_float, x), training=True)
         return self.augmentation(x)
+
+
+def _as_float(tensor: tf.Tensor) -> tf.Tensor:
+    """Keras layers compute in floating point, and most of them refuse uint8."""
+    return tf.cast(tensor, tf.float32) if tensor.dtype.is_integer else tensor
 
 
 def _takes_noise_seed(augmentation: Callable[..., Any]) -> bool:
