@@ -119,6 +119,7 @@ class NoisyStudent(keras.Model):
 
     def fit(
         self,
+        x: tf.data.Dataset,
         *args: Any,
         callbacks: Sequence[keras.callbacks.Callback] | None = None,
         shuffle: bool = False,
@@ -128,10 +129,11 @@ class NoisyStudent(keras.Model):
 
         Joint batches come from a data set, which has its own order: Keras warns when asked to shuffle one.
         """
+        self._create_training_variables(x)
         own: list[keras.callbacks.Callback] = [StopOnNonFiniteLoss()]
         if self._statistics is not None:
             own.append(AveragedWeights(self._statistics))
-        return super().fit(*args, callbacks=[*own, *(callbacks or [])], shuffle=shuffle, **kwargs)
+        return super().fit(x, *args, callbacks=[*own, *(callbacks or [])], shuffle=shuffle, **kwargs)
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """The network's outputs."""
@@ -165,6 +167,15 @@ class NoisyStudent(keras.Model):
         losses = self.task.loss(examples.y, outputs)
         loss = joint_loss([losses], [_weights(examples)], reduction="mean") + self._regularization()
         return self._logs(examples, outputs, loss, part_metrics=0)
+
+    def _create_training_variables(self, batches: tf.data.Dataset) -> None:
+        """Creates the variables of optimizer and metrics now: a step that creates any is traced twice."""
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        labeled = as_parts(getattr(batches, "element_spec", batches))[0]
+        x, y = tf.nest.map_structure(lambda spec: tf.zeros([1, *spec.shape[1:]], spec.dtype), (labeled.x, labeled.y))
+        self.compute_metrics(x, y, self(x, training=False))
+        self.reset_metrics()
 
     def _set_model_noise(self) -> tuple[LayerNoise, ...]:
         rates = {"dropout_rate": self.noise.dropout_rate, "survival_probability": self.noise.survival_probability}

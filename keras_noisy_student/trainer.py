@@ -77,8 +77,8 @@ class NoisyStudentTrainer:
     student_class: type[NoisyStudent] = NoisyStudent
     """The model of a round; a subclass of `NoisyStudent` here changes the training step."""
 
-    annotation_batch_size: int = 256
-    """Examples that the teacher labels at a time; it changes the speed only."""
+    inference_batch_size: int = 256
+    """Examples that a network annotates or validates at a time; it changes the speed only."""
 
     def __init__(
         self,
@@ -193,14 +193,12 @@ class NoisyStudentTrainer:
             num_labeled=len(data.labels),
             steps_per_execution=self._compile_arguments["steps_per_execution"],
         )
-        self._element_spec, self._callbacks, self._verbose = (
-            data.element_spec,
-            callbacks,
-            1 if verbose == "auto" else verbose,
-        )
+        self._element_spec = data.element_spec
+        self._callbacks = callbacks
+        self._verbose = 1 if verbose == "auto" else int(verbose)
         self._run = self._open_run(data)
 
-        records, teacher = [], None
+        teacher, records = None, []
         for settings in rounds:
             is_done = self._run.is_finished(settings.index) or (settings.index == 0 and self._given_teacher is not None)
             one_round = self._restore_round if is_done else self.run_round
@@ -222,16 +220,18 @@ class NoisyStudentTrainer:
             settings: of this round.
 
         Returns:
-            The student, promoted to teacher, and the record of the round.
+            The teacher of the next round, and the record of this one.
         """
         started = time.monotonic()
         student = self.make_student(teacher, data, settings)
-        pseudo_labels = self.annotate(teacher, data, settings)
-        selection = self.select(pseudo_labels, settings)
+        pseudo_labels, selection = None, None
+        if teacher is not None and settings.pseudo_labeling.annotate == "stored":
+            pseudo_labels = self.annotate(teacher, data, settings)
+            selection = self.select(pseudo_labels, settings)
         batches = self.join(data, pseudo_labels, selection, settings)
         epochs = self.train(student, batches, data, settings)
         promoted = self.promote(student, data, settings)
-        record = self.record(promoted, epochs, selection, settings, seconds=time.monotonic() - started)
+        record = self.record(student, epochs, selection, settings, seconds=time.monotonic() - started)
         return promoted, record
 
     def make_student(self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings) -> NoisyStudent:
@@ -255,24 +255,20 @@ class NoisyStudentTrainer:
         self._run.claim_round(settings.index, description)
         return student
 
-    def annotate(self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings) -> PseudoLabels | None:
-        """Labels the pool with the un-noised teacher; `None` when nothing is stored (round 0, online annotation)."""
-        if teacher is None or settings.pseudo_labeling.annotate == "online":
-            return None
+    def annotate(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> PseudoLabels:
+        """Labels the pool with the un-noised teacher. Not called in round 0, nor for online annotation."""
         if self._verbose:
             print(f"Round {settings.index}: the teacher annotates the unlabelled pool")
         return annotate(
             teacher.network,
-            data.pool.batches(self.annotation_batch_size),
+            data.pool.batches(self.inference_batch_size),
             self.task,
             directory=self._run.pseudo_labels_path(settings.index),
             verbose=bool(self._verbose),
         )
 
-    def select(self, pseudo_labels: PseudoLabels | None, settings: RoundSettings) -> Selection | None:
-        """Filters by confidence and balances the classes."""
-        if pseudo_labels is None:
-            return None
+    def select(self, pseudo_labels: PseudoLabels, settings: RoundSettings) -> Selection:
+        """Filters by confidence and balances the classes. Called after `annotate`."""
         return select(
             pseudo_labels.columns,
             settings.pseudo_labeling,
@@ -287,7 +283,10 @@ class NoisyStudentTrainer:
         selection: Selection | None,
         settings: RoundSettings,
     ) -> tf.data.Dataset:
-        """Joins labelled and pseudo-labelled examples into an endless stream of joint batches."""
+        """Joins labelled and pseudo-labelled examples into an endless stream of joint batches.
+
+        Round 0 has labelled examples only; with online annotation there are no pseudo-labels to join yet.
+        """
         labeled = pipeline.shuffled_examples(data.labeled, settings.batch_size, key=self._key("labeled", settings))
         if settings.index == 0:
             return pipeline.join(labeled, noise=settings.noise)
@@ -313,7 +312,7 @@ class NoisyStudentTrainer:
                 batches,
                 epochs=settings.epochs,
                 steps_per_epoch=settings.steps_per_epoch,
-                validation_data=data.validation_batches(settings.batch_size),
+                validation_data=data.validation_batches(self.inference_batch_size),
                 callbacks=value_at(self._callbacks, settings.index, name="callbacks"),
                 verbose=self._verbose,
             )
@@ -420,14 +419,14 @@ class NoisyStudentTrainer:
             return self._start_from_given_teacher(data, settings)
         student = self.make_student(teacher, data, settings)
         self._run.load_weights(settings.index, student.network)
-        return student, self._run.load_record(settings.index)
+        return self.promote(student, data, settings), self._run.load_record(settings.index)
 
     def _start_from_given_teacher(self, data: RunData, settings: RoundSettings) -> tuple[NoisyStudent, RoundRecord]:
         check_network(self._given_teacher, data.first_examples(), self.task)
         teacher = self.promote(self._wrap(self._given_teacher, settings), data, settings)
         metrics = {}
         if data.validation is not None:
-            logs = teacher.evaluate(data.validation_batches(settings.batch_size), return_dict=True, verbose=0)
+            logs = teacher.evaluate(data.validation_batches(self.inference_batch_size), return_dict=True, verbose=0)
             metrics = {f"val_{name}": float(value) for name, value in logs.items()}
         return teacher, RoundRecord(0, teacher.network.count_params(), metrics=metrics, epochs={})
 

@@ -55,7 +55,9 @@ def test_public_names_are_those_that_are_listed():
 def test_public_functions_take_at_most_seven_keyword_only_arguments():
     for name in kns.__all__:
         value = getattr(kns, name)
-        methods = [value] if inspect.isfunction(value) else [m for _, m in inspect.getmembers(value, inspect.isfunction)]
+        methods = (
+            [value] if inspect.isfunction(value) else [m for _, m in inspect.getmembers(value, inspect.isfunction)]
+        )
         for function in methods:
             if function.__module__.startswith("keras_noisy_student"):
                 kinds = [p.kind for p in inspect.signature(function).parameters.values()]
@@ -77,7 +79,9 @@ def _imported_modules(path):
     for node in nodes:
         if node.module and node.module.startswith("keras_noisy_student"):
             submodules = {f"{node.module}.{alias.name}" for alias in node.names}
-            existing = {module for module in submodules if (PACKAGE.parent / (module.replace(".", "/") + ".py")).exists()}
+            existing = {
+                module for module in submodules if (PACKAGE.parent / (module.replace(".", "/") + ".py")).exists()
+            }
             modules |= existing or {node.module}
     return modules
 

@@ -43,7 +43,9 @@ def average_of(steps):
     """The slow reference: starts at the first values, then moves halfway to each next one."""
     averages = steps[0]
     for weights in steps[1:]:
-        averages = [MOMENTUM * average + (1 - MOMENTUM) * weight for average, weight in zip(averages, weights, strict=True)]
+        averages = [
+            MOMENTUM * average + (1 - MOMENTUM) * weight for average, weight in zip(averages, weights, strict=True)
+        ]
     return averages
 
 

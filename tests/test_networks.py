@@ -29,20 +29,26 @@ def test_a_function_gets_the_round_index():
 
 
 def test_a_function_that_returns_no_model_is_refused():
-    with pytest.raises(ValueError, match=r"`student` must be a keras\.Model, or a function .* Received: int in round 2"):
+    with pytest.raises(
+        ValueError, match=r"`student` must be a keras\.Model, or a function .* Received: int in round 2"
+    ):
         new_network(lambda round_index: 5, 2)
 
 
 def test_a_student_smaller_than_its_teacher_is_refused():
     check_not_smaller(dense_network(4), dense_network(4), 1)
-    message = r"at least as large.* Received: 19 parameters in round 1, its teacher has 35\..*allow_smaller_student=True"
+    message = (
+        r"at least as large.* Received: 19 parameters in round 1, its teacher has 35\..*allow_smaller_student=True"
+    )
     with pytest.raises(ValueError, match=message):
         check_not_smaller(dense_network(2), dense_network(4), 1)
 
 
 def test_a_student_that_is_its_teacher_is_refused():
     network = dense_network()
-    with pytest.raises(ValueError, match=r"must build a new model for every round\. Received: the teacher itself in round 2"):
+    with pytest.raises(
+        ValueError, match=r"must build a new model for every round\. Received: the teacher itself in round 2"
+    ):
         check_not_smaller(network, network, 2)
 
 

@@ -12,12 +12,17 @@ TASK = kns.Classification(num_classes=3)
 
 
 def make_network(*, dropout_rate=0.0, batch_norm=False, seed=0):
-    layers = [keras.Input((4,)), keras.layers.Dense(8, "relu", kernel_initializer=keras.initializers.GlorotUniform(seed))]
+    layers = [
+        keras.Input((4,)),
+        keras.layers.Dense(8, "relu", kernel_initializer=keras.initializers.GlorotUniform(seed)),
+    ]
     if batch_norm:
         layers.append(keras.layers.BatchNormalization(momentum=0.9))
     if dropout_rate:
         layers.append(keras.layers.Dropout(dropout_rate))
-    head = keras.layers.Dense(3, "softmax", kernel_initializer=keras.initializers.GlorotUniform(seed + 1), dtype="float32")
+    head = keras.layers.Dense(
+        3, "softmax", kernel_initializer=keras.initializers.GlorotUniform(seed + 1), dtype="float32"
+    )
     return keras.Sequential([*layers, head])
 
 
@@ -32,7 +37,9 @@ def batches_of(*parts):
     return tf.data.Dataset.from_tensors(parts).repeat()
 
 
-def make_student(network=None, *, optimizer=None, noise=None, student_class=kns.NoisyStudent, seed=0, **compile_arguments):
+def make_student(
+    network=None, *, optimizer=None, noise=None, student_class=kns.NoisyStudent, seed=0, **compile_arguments
+):
     student = student_class(network or make_network(), task=TASK, noise=noise, seed=seed)
     student.compile(optimizer or keras.optimizers.SGD(0.1), **compile_arguments)
     return student
@@ -120,7 +127,12 @@ def test_regularization_losses_are_part_of_the_loss():
 
 @pytest.mark.parametrize(
     "compile_arguments",
-    [{"jit_compile": True}, {"steps_per_execution": 3}, {"jit_compile": True, "steps_per_execution": 3}, {"run_eagerly": True}],
+    [
+        {"jit_compile": True},
+        {"steps_per_execution": 3},
+        {"jit_compile": True, "steps_per_execution": 3},
+        {"run_eagerly": True},
+    ],
     ids=lambda arguments: " ".join(arguments),
 )
 def test_compiled_forms_of_the_step_agree_with_the_plain_graph(compile_arguments):
@@ -185,7 +197,9 @@ def test_evaluation_and_prediction_are_not_noised():
         return x * 0
 
     labeled, _ = make_parts()
-    student = make_student(make_network(dropout_rate=0.9), noise=kns.Noise(augmentation=augmentation), metrics=["accuracy"])
+    student = make_student(
+        make_network(dropout_rate=0.9), noise=kns.Noise(augmentation=augmentation), metrics=["accuracy"]
+    )
     expected = student.network(labeled[0], training=False).numpy()
     np.testing.assert_allclose(student.predict(labeled[0], verbose=0), expected, rtol=1e-5)
     loss, accuracy = student.evaluate(*labeled, verbose=0)
@@ -207,7 +221,9 @@ def test_model_noise_is_set_and_masks_are_a_function_of_seed_and_step():
     first = make_student(make_network(dropout_rate=0.1), noise=noise, seed=1)
     assert [change.new_drop_rate for change in first.layer_noise] == [0.5]
     expected = weights_after(first, batches)
-    assert_weights_close(weights_after(make_student(make_network(dropout_rate=0.1), noise=noise, seed=1), batches), expected)
+    assert_weights_close(
+        weights_after(make_student(make_network(dropout_rate=0.1), noise=noise, seed=1), batches), expected
+    )
     other_seed = weights_after(make_student(make_network(dropout_rate=0.1), noise=noise, seed=2), batches)
     assert not np.allclose(other_seed[0], expected[0])
 
@@ -253,13 +269,17 @@ def test_a_loss_that_is_not_finite_stops_at_its_step():
 def test_data_that_is_no_joint_batch_is_refused(data):
     labeled, pseudo_labeled = make_parts()
     elements = {"(x, y)": labeled, "x": labeled[0], "three parts": (labeled, pseudo_labeled, pseudo_labeled)}
-    with pytest.raises(ValueError, match=r"trains on joint batches \(\(x, y\), \(x, pseudo_label\)\).*kns\.joint_dataset"):
+    with pytest.raises(
+        ValueError, match=r"trains on joint batches \(\(x, y\), \(x, pseudo_label\)\).*kns\.joint_dataset"
+    ):
         make_student().fit(tf.data.Dataset.from_tensors(elements[data]), verbose=0)
 
 
 def test_a_part_without_labels_needs_an_online_teacher():
     labeled, (x, _) = make_parts()
-    with pytest.raises(ValueError, match=r"has no `y`\. Received: \(x,\) alone\. Pass \(x, y\), or an `online_teacher`"):
+    with pytest.raises(
+        ValueError, match=r"has no `y`\. Received: \(x,\) alone\. Pass \(x, y\), or an `online_teacher`"
+    ):
         make_student().fit(tf.data.Dataset.from_tensors((labeled, (x,))), verbose=0)
 
 

@@ -46,7 +46,9 @@ def brighten(x, noise_seed):
     return tf.cast(tf.cast(x, tf.float32) + levels[:, :, None, None], tf.uint8)
 
 
-def make_trainer(student=build, *, trainer_class=kns.NoisyStudentTrainer, task=None, compile_arguments=None, **arguments):
+def make_trainer(
+    student=build, *, trainer_class=kns.NoisyStudentTrainer, task=None, compile_arguments=None, **arguments
+):
     trainer = trainer_class(student, task or kns.Classification(num_classes=NUM_CLASSES), **arguments)
     trainer.compile(keras.optimizers.Adam(0.05), metrics=["accuracy"], **(compile_arguments or {}))
     return trainer
@@ -91,7 +93,9 @@ def test_a_run_learns_and_records_every_round(finished):
         assert record.num_kept <= 120
         assert len(set(record.selected_class_counts)) == 1
         assert sum(record.selected_class_counts) == record.num_selected
-        assert {"labeled_loss", "pseudo_labeled_loss", "labeled_accuracy", "pseudo_labeled_accuracy"} <= set(record.epochs)
+        assert {"labeled_loss", "pseudo_labeled_loss", "labeled_accuracy", "pseudo_labeled_accuracy"} <= set(
+            record.epochs
+        )
 
 
 def test_evaluate_predict_and_save_mean_what_they_mean_in_keras(finished, tmp_path):
@@ -154,7 +158,7 @@ def test_the_teacher_annotates_clean_examples_without_noise(tmp_path):
 
     class Spy(kns.NoisyStudentTrainer):
         def select(self, pseudo_labels, settings):
-            seen.append((pseudo_labels, settings))
+            seen.append(pseudo_labels)
             return super().select(pseudo_labels, settings)
 
         def promote(self, student, data, settings):
@@ -163,14 +167,16 @@ def test_the_teacher_annotates_clean_examples_without_noise(tmp_path):
 
     teachers = []
     fit(make_trainer(trainer_class=Spy, noise=kns.Noise(brighten, dropout_rate=0.5)))
-    scores = seen[1][0].columns["score"]
+    scores = seen[0].columns["score"]
     np.testing.assert_allclose(scores, teachers[0].max(axis=-1), rtol=1e-5)
 
 
 def test_hard_labels_temperature_and_smoothing_run():
     task = kns.Classification(num_classes=NUM_CLASSES, label_smoothing=0.1)
     for pseudo_labeling in (kns.PseudoLabeling(labels="hard"), kns.PseudoLabeling(temperature=0.5)):
-        assert np.isfinite(fit(make_trainer(task=task, pseudo_labeling=pseudo_labeling))[1].metrics["pseudo_labeled_loss"])
+        assert np.isfinite(
+            fit(make_trainer(task=task, pseudo_labeling=pseudo_labeling))[1].metrics["pseudo_labeled_loss"]
+        )
 
 
 def test_logits_are_served_as_probabilities():
@@ -221,7 +227,9 @@ def test_a_model_given_as_student_is_initialised_anew_every_round():
 def test_settings_may_be_functions_of_the_round_index(tmp_path):
     class Spy(kns.NoisyStudentTrainer):
         def train(self, student, batches, data, settings):
-            seen.append((settings, [len(part.x) for part in next(iter(batches))], float(student.optimizer.learning_rate)))
+            seen.append(
+                (settings, [len(part.x) for part in next(iter(batches))], float(student.optimizer.learning_rate))
+            )
             return super().train(student, batches, data, settings)
 
     seen = []
@@ -259,7 +267,9 @@ def test_input_noise_in_the_pipeline_gives_the_same_run_as_in_the_step():
     assert_same_weights(run("pipeline"), run("step"))
 
 
-@pytest.mark.parametrize("compile_arguments", [{"jit_compile": True}, {"steps_per_execution": 5}, {"run_eagerly": True}])
+@pytest.mark.parametrize(
+    "compile_arguments", [{"jit_compile": True}, {"steps_per_execution": 5}, {"run_eagerly": True}]
+)
 def test_compile_arguments_reach_the_step(compile_arguments):
     trainer = make_trainer(noise=kns.Noise(brighten), compile_arguments=compile_arguments)
     history = fit(trainer)
@@ -297,7 +307,9 @@ def test_more_rounds_continue_a_run_as_if_it_had_been_asked_for_at_once(tmp_path
 
 def test_a_directory_of_another_run_is_refused(finished):
     directory = finished[0].directory
-    with pytest.raises(ValueError, match=r"holds another run\. Its run\.json differs:\n  seed: 0 there, 1 now\nTo resolve"):
+    with pytest.raises(
+        ValueError, match=r"holds another run\. Its run\.json differs:\n  seed: 0 there, 1 now\nTo resolve"
+    ):
         fit(make_trainer(directory=directory, seed=1))
     with pytest.raises(ValueError, match=r"Its round_00/settings\.json differs:[\s\S]*'epochs': 3[\s\S]*'epochs': 1"):
         fit(make_trainer(directory=directory))
@@ -307,8 +319,7 @@ def test_every_step_of_a_round_can_be_overridden_alone():
     class OnlyTheMostConfidentHalf(kns.NoisyStudentTrainer):
         def select(self, pseudo_labels, settings):
             selection = super().select(pseudo_labels, settings)
-            if selection is not None:
-                selection.repeats[pseudo_labels.columns["score"] < np.median(pseudo_labels.columns["score"])] = 0
+            selection.repeats[pseudo_labels.columns["score"] < np.median(pseudo_labels.columns["score"])] = 0
             return selection
 
     assert fit(make_trainer(trainer_class=OnlyTheMostConfidentHalf))[1].num_kept == 60
@@ -337,7 +348,9 @@ def test_a_smaller_student_is_refused_before_the_pool_is_annotated_unless_allowe
     def shrinking(round_index):
         return build(units=8 - round_index)
 
-    message = r"at least as large as its teacher\. Received: 283 parameters in round 1, its teacher has 323\..*allow_smaller"
+    message = (
+        r"at least as large as its teacher\. Received: 283 parameters in round 1, its teacher has 323\..*allow_smaller"
+    )
     with pytest.raises(ValueError, match=message):
         fit(make_trainer(shrinking, directory=str(tmp_path)))
     assert not list(tmp_path.rglob("pseudo_labels"))
@@ -359,7 +372,9 @@ def test_a_teacher_no_better_than_chance_stops_the_run():
 
 def test_a_threshold_that_keeps_nothing_names_the_highest_confidence():
     trainer = make_trainer(pseudo_labeling=kns.PseudoLabeling(confidence_threshold=0.99999))
-    with pytest.raises(ValueError, match=r"confidence_threshold=0\.99999\. The highest confidence among 120 .* is 0\.\d+"):
+    with pytest.raises(
+        ValueError, match=r"confidence_threshold=0\.99999\. The highest confidence among 120 .* is 0\.\d+"
+    ):
         fit(trainer)
 
 
@@ -378,7 +393,9 @@ def test_teacher_outputs_that_are_not_finite_stop_the_annotation():
 
     pool = POOL.copy()
     pool[17] = 0
-    with pytest.raises(ValueError, match=r"outputs must be finite.*1 examples of the unlabelled pool, the first at row 17"):
+    with pytest.raises(
+        ValueError, match=r"outputs must be finite.*1 examples of the unlabelled pool, the first at row 17"
+    ):
         fit(make_trainer(network), unlabeled=pool)
 
 
@@ -397,14 +414,22 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_finished_rounds(tmp_p
         (as_dataset(LABELED).batch(5), POOL, r"labels of `labeled` must be one class id per example.*\.unbatch\(\)"),
         (LABELED, as_dataset(POOL).batch(5), r"`unlabeled` is batched, call `\.unbatch\(\)`"),
         (LABELED, as_dataset(TEST), r"`unlabeled` has labels, drop them"),
-        (LABELED, POOL[:, :5], r"same structure, shape and dtype as the labelled ones: .*\(6, 6, 1\).*Received: .*\(5, 6, 1\)"),
+        (
+            LABELED,
+            POOL[:, :5],
+            r"same structure, shape and dtype as the labelled ones: .*\(6, 6, 1\).*Received: .*\(5, 6, 1\)",
+        ),
         (LABELED, POOL.astype("float32"), r"same structure, shape and dtype.*uint8.*Received: .*float32"),
         ((LABELED[0], LABELED[1] + 1), POOL, r"Labels must be in \[0, 3\).*Received: \[3\] in 10 of 30 examples"),
         ((LABELED[0], LABELED[1].astype("float32")), POOL, r"integer class ids\. Received: dtype float32"),
         ((LABELED[0], LABELED[1] % 2), POOL, r"Every class needs a labelled example.*Missing: \[2\]"),
         ((LABELED[0][:0], LABELED[1][:0]), POOL, r"`labeled` must hold at least one example"),
         (LABELED, POOL[:0], r"`unlabeled` must hold at least one example"),
-        (LABELED, as_dataset(POOL).take(0), r"`unlabeled` must hold at least one example\. Received: an empty data set"),
+        (
+            LABELED,
+            as_dataset(POOL).take(0),
+            r"`unlabeled` must hold at least one example\. Received: an empty data set",
+        ),
         (LABELED, None, r"`unlabeled` is needed to train students\. Received: unlabeled=None"),
         (LABELED[0], POOL, r"`labeled` must hold examples \(x, y\)"),
         ("data", POOL, r"`labeled` must be a tf\.data\.Dataset .* Received: str"),
@@ -418,7 +443,10 @@ def test_bad_data_is_refused_before_anything_is_trained(labeled, unlabeled, mess
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 31}, r"`batch_size` must be at most the number of labelled examples, 30\. Received: batch_size=31"),
+        (
+            {"batch_size": 31},
+            r"`batch_size` must be at most the number of labelled examples, 30\. Received: batch_size=31",
+        ),
         ({"batch_size": 2.5}, r"`batch_size` must be a positive integer\. Received: batch_size=2\.5 in round 0"),
         ({"epochs": 0}, r"`epochs` must be a positive integer\. Received: epochs=0 in round 0"),
         ({"num_rounds": -1}, r"`num_rounds` must be an integer of at least 0\. Received: num_rounds=-1"),
@@ -443,7 +471,10 @@ def test_bad_arguments_of_fit_rounds_are_refused(arguments, message):
         ),
         ({"noise": 0.5}, r"`noise` must be a Noise, or a function .* Received: float in round 0"),
         ({"pseudo_labeling": "hard"}, r"`pseudo_labeling` must be a PseudoLabeling.* Received: str in round 0"),
-        ({"unlabeled_ratio": -1}, r"`unlabeled_ratio` must be a positive number\. Received: unlabeled_ratio=-1 in round 0"),
+        (
+            {"unlabeled_ratio": -1},
+            r"`unlabeled_ratio` must be a positive number\. Received: unlabeled_ratio=-1 in round 0",
+        ),
         ({"unlabeled_ratio": 0.01}, r"at least one unlabelled example.*unlabeled_ratio=0\.01, batch_size=10"),
         ({"noise": kns.Noise(survival_probability=0.8)}, r"no stochastic depth layer"),
         ({"teacher": "model"}, r"`teacher` must be a trained keras\.Model\. Received: str"),
@@ -467,6 +498,11 @@ def test_methods_called_too_early_say_what_to_call_first():
     trainer = kns.NoisyStudentTrainer(build, kns.Classification(num_classes=NUM_CLASSES))
     with pytest.raises(ValueError, match=r"not compiled\. Call `compile\(optimizer=\.\.\.\)` before `fit_rounds`"):
         fit(trainer)
-    for method in (lambda: trainer.predict(TEST[0]), lambda: trainer.evaluate(TEST), lambda: trainer.export("x"), trainer.summary):
+    for method in (
+        lambda: trainer.predict(TEST[0]),
+        lambda: trainer.evaluate(TEST),
+        lambda: trainer.export("x"),
+        trainer.summary,
+    ):
         with pytest.raises(ValueError, match=r"no trained model yet\. Call `fit_rounds`"):
             method()

@@ -1,0 +1,23 @@
+"""The scripts in `examples/`, run as a user runs them."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+
+
+@pytest.mark.slow
+def test_digits_runs_and_writes_its_figures(tmp_path):
+    command = [sys.executable, str(EXAMPLES / "digits.py"), "--quick", "--json", "figures.json"]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    rows = ["supervised_clean", "supervised_noised", "teacher", "student_1", "student_2", "student_3"]
+    assert list(figures) == [*rows, "seconds_per_seed"]
+    assert all(len(figures[row]) == 1 and 0 <= figures[row][0] <= 1 for row in rows)
+    for label in ("supervised, no noise", "(baseline)", "teacher", "student 1", "student 2", "student 3"):
+        assert label in process.stdout

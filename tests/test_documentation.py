@@ -1,0 +1,44 @@
+"""The README's code and the examples in docstrings run as they stand."""
+
+import doctest
+import importlib
+import os
+import pathlib
+import pkgutil
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_noisy_student as kns
+
+ROOT = pathlib.Path(kns.__file__).parent.parent
+MODULES = [module.name for module in pkgutil.walk_packages(kns.__path__, prefix="keras_noisy_student.")]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples_run(name):
+    module = importlib.import_module(name)
+    names = {"keras": keras, "np": np, "tf": tf, "kns": kns} | {public: getattr(kns, public) for public in kns.__all__}
+    failures, _ = doctest.testmod(module, extraglobs=names)
+    assert failures == 0
+
+
+def test_every_public_class_and_function_has_an_example():
+    without_need = {"LayerNoise", "RoundRecord", "RoundSettings", "RunData", "Annotation", "Task"}
+    for name in set(kns.__all__) - without_need - {"__version__"}:
+        assert ">>>" in getattr(kns, name).__doc__, name
+
+
+@pytest.mark.slow
+def test_readme_code_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert len(blocks) == 4
+    namespace = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), namespace)
+    assert os.path.exists("served/1/saved_model.pb")
+    assert namespace["trainer"].model is namespace["trainer"].best.network

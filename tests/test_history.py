@@ -1,0 +1,173 @@
+import builtins
+import json
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from keras_noisy_student.history import RoundRecord, RoundsHistory
+from keras_noisy_student.pseudo_labels.select import Selection
+from tests.toy_data import network
+
+SELECTION = Selection(
+    repeats=np.int32([0, 1, 3, 1]),
+    class_counts=np.array([2, 1, 1]),
+    selected_class_counts=np.array([1, 3, 1]),
+    mean_confidence=0.625,
+)
+EPOCHS = {"loss": [2.0, 1.0], "val_accuracy": [0.5, 0.75]}
+
+
+def _record(round_index, *, selection=None, **metrics):
+    epochs = {name: [value] for name, value in metrics.items()}
+    return RoundRecord.of(round_index, network(), epochs, selection, seconds=2.6)
+
+
+def _history():
+    return RoundsHistory(
+        [
+            _record(0, accuracy=0.5, val_accuracy=0.4),
+            _record(1, accuracy=0.6, val_accuracy=0.5, selection=SELECTION),
+            _record(2, accuracy=0.8, val_accuracy=0.7, selection=SELECTION, pseudo_labeled_loss=1.5),
+        ]
+    )
+
+
+def test_a_record_takes_the_figures_of_the_selection_and_the_last_epoch():
+    record = RoundRecord.of(2, network(), EPOCHS, SELECTION, seconds=1.5)
+    assert record == RoundRecord(
+        round_index=2,
+        num_parameters=15,
+        metrics={"loss": 1.0, "val_accuracy": 0.75},
+        epochs=EPOCHS,
+        num_annotated=4,
+        num_kept=3,
+        num_selected=5,
+        class_counts=[2, 1, 1],
+        selected_class_counts=[1, 3, 1],
+        mean_confidence=0.625,
+        seconds=1.5,
+    )
+
+
+def test_a_record_without_a_selection_has_no_figures_of_one():
+    record = RoundRecord.of(0, network(), EPOCHS, None, seconds=1.5)
+    assert (record.num_annotated, record.num_kept, record.num_selected, record.mean_confidence) == (0, 0, 0, None)
+    assert record.class_counts == record.selected_class_counts == []
+
+
+def test_a_record_survives_json():
+    record = RoundRecord.of(2, network(), EPOCHS, SELECTION, seconds=1.5)
+    assert RoundRecord(**json.loads(json.dumps(vars(record)))) == record
+
+
+def test_a_record_prints_as_one_line():
+    assert [str(record) for record in _history()] == [
+        "Round 0 (teacher): val_accuracy 0.4000 [3 s]",
+        "Round 1 (student 1): kept 3 of 4 pseudo-labels, val_accuracy 0.5000 [3 s]",
+        "Round 2 (student 2): kept 3 of 4 pseudo-labels, val_accuracy 0.7000 [3 s]",
+    ]
+
+
+def test_without_validation_data_a_record_prints_the_metrics_of_the_training():
+    assert str(_record(1, loss=1.5, accuracy=0.25)) == "Round 1 (student 1): loss 1.5000, accuracy 0.2500 [3 s]"
+
+
+def test_a_history_is_a_sequence_of_records_that_prints_a_line_for_each():
+    history = _history()
+    assert len(history) == 3
+    assert [record.round_index for record in history] == [0, 1, 2]
+    assert history[-1].round_index == 2
+    assert repr(history).splitlines() == [str(record) for record in history]
+
+
+def test_a_history_does_not_follow_the_list_it_was_made_of():
+    records = [_record(0)]
+    history = RoundsHistory(records)
+    records.append(_record(1))
+    assert len(history) == 1
+
+
+def test_to_dict_has_a_list_for_every_figure_and_metric():
+    columns = _history().to_dict()
+    assert columns["round_index"] == [0, 1, 2]
+    assert columns["num_kept"] == [0, 3, 3]
+    assert columns["mean_confidence"] == [None, 0.625, 0.625]
+    assert columns["val_accuracy"] == [0.4, 0.5, 0.7]
+    assert columns["pseudo_labeled_loss"] == [None, None, 1.5]
+    assert "epochs" not in columns
+    assert "metrics" not in columns
+    assert {len(column) for column in columns.values()} == {3}
+
+
+def test_to_dataframe_has_the_same_columns_by_round():
+    history = _history()
+    table = history.to_dataframe()
+    assert table.index.name == "round_index"
+    assert table.loc[2, "val_accuracy"] == 0.7
+    assert set(table.columns) == set(history.to_dict()) - {"round_index"}
+
+
+def _lines(axes):
+    return [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in axes.lines]
+
+
+@pytest.mark.parametrize(
+    ("metric", "drawn", "values"),
+    [("accuracy", "val_accuracy", [0.4, 0.5, 0.7]), ("val_accuracy", "val_accuracy", [0.4, 0.5, 0.7])],
+)
+def test_plot_draws_the_validation_metric_by_round(metric, drawn, values):
+    figure = _history().plot(metric)
+    assert isinstance(figure, Figure)
+    by_round, _ = figure.axes
+    assert by_round.get_ylabel() == drawn
+    assert by_round.get_title() == f"{drawn} by round"
+    assert by_round.get_xticks().tolist() == [0, 1, 2]
+    assert _lines(by_round) == [([0, 1, 2], values)]
+
+
+def test_plot_draws_the_training_metric_where_there_was_no_validation_data():
+    by_round, _ = RoundsHistory([_record(0, accuracy=0.5), _record(1, accuracy=0.75)]).plot().axes
+    assert by_round.get_ylabel() == "accuracy"
+    assert _lines(by_round) == [([0, 1], [0.5, 0.75])]
+
+
+def test_plot_leaves_out_rounds_without_the_metric():
+    by_round, _ = _history().plot("pseudo_labeled_loss").axes
+    assert _lines(by_round) == [([2], [1.5])]
+
+
+def test_plot_draws_the_class_balance_of_the_last_selection():
+    _, balance = _history().plot().axes
+    annotated, selected = balance.containers
+    assert [bar.get_height() for bar in annotated] == [2, 1, 1]
+    assert [bar.get_height() for bar in selected] == [1, 3, 1]
+    assert balance.get_title() == "Classes in round 2"
+    assert [text.get_text() for text in balance.get_legend().get_texts()] == ["annotated", "selected, with copies"]
+
+
+def test_plot_leaves_the_class_balance_empty_where_nothing_was_stored():
+    _, balance = RoundsHistory([_record(0, accuracy=0.5)]).plot().axes
+    assert not balance.axison
+    assert not balance.containers
+
+
+def test_plot_refuses_a_metric_that_no_round_has():
+    message = r"`metric` must be one of \['accuracy', 'pseudo_labeled_loss', 'val_accuracy'\]\. Received: metric='recall'\."
+    with pytest.raises(ValueError, match=message):
+        _history().plot("recall")
+
+
+@pytest.mark.parametrize(("method", "package"), [("to_dataframe", "pandas"), ("plot", "matplotlib")])
+def test_a_missing_package_is_named_with_what_to_do(monkeypatch, method, package):
+    import_module = builtins.__import__
+
+    def import_without_package(name, *arguments, **keywords):
+        if name.partition(".")[0] == package:
+            raise ImportError(name)
+        return import_module(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", import_without_package)
+    message = rf"`{method}` needs {package}: pip install {package}\. `to_dict` needs nothing\."
+    with pytest.raises(ImportError, match=message):
+        getattr(_history(), method)()
