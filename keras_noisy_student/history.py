@@ -124,7 +124,7 @@ class RoundsHistory:
             ValueError: when no round has the metric.
         """
         try:
-            from matplotlib.figure import Figure
+            from matplotlib import pyplot
         except ImportError as error:
             raise ImportError("`plot` needs matplotlib: pip install matplotlib. `to_dict` needs nothing.") from error
         name = next(
@@ -133,8 +133,7 @@ class RoundsHistory:
         if name is None:
             known = sorted({n for record in self._records for n in record.metrics})
             raise ValueError(f"`metric` must be one of {known}. Received: metric={metric!r}.")
-        figure = Figure(figsize=(10, 4), layout="constrained")
-        by_round, balance = figure.subplots(1, 2)
+        figure, (by_round, balance) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
         self._plot_metric(by_round, name)
         self._plot_class_balance(balance)
         return figure
@@ -156,4 +155,4 @@ class RoundsHistory:
         axes.bar([c - 0.2 for c in classes], last.class_counts, width=0.4, label="annotated")
         axes.bar([c + 0.2 for c in classes], last.selected_class_counts, width=0.4, label="selected, with copies")
         axes.set(title=f"Classes in round {last.round_index}", xlabel="predicted class", ylabel="examples")
-        axes.legend()
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)

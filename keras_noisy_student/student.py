@@ -64,8 +64,8 @@ class NoisyStudent(keras.Model):
         seed: int = 0,
         name: str = "noisy_student",
     ) -> None:
-        super().__init__(name=name)
         _check_network(network)
+        super().__init__(name=name, dtype=network.dtype_policy)
         self.network = network
         self.task = task
         self.noise = noise or Noise()
@@ -134,6 +134,10 @@ class NoisyStudent(keras.Model):
         if self._statistics is not None:
             own.append(AveragedWeights(self._statistics))
         return super().fit(x, *args, callbacks=[*own, *(callbacks or [])], shuffle=shuffle, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates as `keras.Model.evaluate` does, without noise; returns plain numbers under every version of Keras."""
+        return tf.nest.map_structure(float, super().evaluate(*args, **kwargs))
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """The network's outputs."""

@@ -53,8 +53,8 @@ def test_the_first_teacher_needs_no_pool():
 
 def test_students_need_a_pool():
     message = (
-        r"`unlabeled` is needed to train students\. Received: unlabeled=None\. Pass the unlabelled pool, or num_rounds=0 to "
-        r"train the first teacher alone\."
+        r"`unlabeled` is needed to train students\. Received: unlabeled=None\. Pass the unlabelled pool, or "
+        r"num_rounds=0 to train the first teacher alone\."
     )
     with pytest.raises(ValueError, match=message):
         _check(unlabeled=None)
@@ -86,8 +86,8 @@ def test_the_description_tells_labels_structure_and_number_apart():
 )
 def test_refuses_labelled_data_that_is_not_made_of_pairs(data):
     message = (
-        r"`labeled` must hold examples \(x, y\): a pair of arrays, or a tf\.data\.Dataset of pairs\. Received: examples of "
-        r"the structure .*TensorSpec\(shape=\(4,\), dtype=tf\.float32"
+        r"`labeled` must hold examples \(x, y\): a pair of arrays, or a tf\.data\.Dataset of pairs\. Received: "
+        r"examples of the structure .*TensorSpec\(shape=\(4,\), dtype=tf\.float32"
     )
     with pytest.raises(ValueError, match=message):
         labeled_source(data, name="labeled")
@@ -104,9 +104,9 @@ def test_refuses_labelled_data_that_is_not_made_of_pairs(data):
 )
 def test_refuses_labels_that_are_not_one_class_id_per_example(data, received):
     message = (
-        rf"The labels of `labeled` must be one class id per example, of shape \(\)\. Received: TensorSpec\({received}.*\. If "
-        r"the data set is batched, call `\.unbatch\(\)` on it; if labels are one-hot, take `tf\.argmax\(y, axis=-1\)`; if "
-        r"they have a last dimension of 1, drop it with `y\[\.\.\., 0\]`\."
+        rf"The labels of `labeled` must be one class id per example, of shape \(\)\. Received: "
+        rf"TensorSpec\({received}.*\. If the data set is batched, call `\.unbatch\(\)` on it; if labels are one-hot, "
+        r"take `tf\.argmax\(y, axis=-1\)`; if they have a last dimension of 1, drop it with `y\[\.\.\., 0\]`\."
     )
     with pytest.raises(ValueError, match=message):
         labeled_source(data, name="labeled")
@@ -120,8 +120,8 @@ def _of_shape(shape):
 @pytest.mark.parametrize("shape", [None, (None,)])
 def test_refuses_examples_without_a_static_shape(shape):
     message = (
-        r"The examples of `labeled` must have a static shape\. Received: TensorSpec\(shape=.*\. If the data set is batched, "
-        r"call `\.unbatch\(\)` on it; else resize the examples, or state their shape with `tf\.ensure_shape`\."
+        r"The examples of `labeled` must have a static shape\. Received: TensorSpec\(shape=.*\. If the data set is "
+        r"batched, call `\.unbatch\(\)` on it; else resize the examples, or state their shape with `tf\.ensure_shape`\."
     )
     with pytest.raises(ValueError, match=message):
         labeled_source(_of_shape(shape), name="labeled")
@@ -160,7 +160,11 @@ def test_validation_data_may_miss_a_class():
         (POOL.astype("float16"), "dtype=tf.float16", "Resize and cast both alike before you pass them."),
         (POOL[:, :3], r"shape=\(3,\)", "Resize and cast both alike"),
         ({"x": POOL}, "'x': TensorSpec", "Resize and cast both alike"),
-        ((POOL, POOL[:, 0]), r"\(TensorSpec", r"If `unlabeled` has labels, drop them: `dataset\.map\(lambda x, y: x\)`\."),
+        (
+            (POOL, POOL[:, 0]),
+            r"\(TensorSpec",
+            r"If `unlabeled` has labels, drop them: `dataset\.map\(lambda x, y: x\)`\.",
+        ),
         (np.stack([POOL, POOL]), r"shape=\(5, 4\)", r"If `unlabeled` is batched, call `\.unbatch\(\)` on it\."),
     ],
     ids=["dtype", "shape", "dict", "labels", "batches"],
@@ -204,7 +208,10 @@ def test_refuses_validation_data_that_cannot_be_evaluated(validation, message):
     [
         ({"labeled": (X[:0], Y[:0])}, r"`labeled` must hold at least one example"),
         ({"unlabeled": POOL[:0]}, r"`unlabeled` must hold at least one example"),
-        ({"unlabeled": tf.data.Dataset.from_tensor_slices(POOL).take(0)}, r"`unlabeled` must hold at least one example"),
+        (
+            {"unlabeled": tf.data.Dataset.from_tensor_slices(POOL).take(0)},
+            r"`unlabeled` must hold at least one example",
+        ),
         ({"labeled": tf.data.Dataset.from_tensor_slices((X, Y)).repeat()}, r"`labeled` must be finite"),
         ({"unlabeled": tf.data.Dataset.from_tensor_slices(POOL).repeat()}, r"`unlabeled` must be finite"),
         ({"labeled": (X.tolist(), Y.tolist())}, r"`labeled` must be a tf\.data\.Dataset .* Received: "),

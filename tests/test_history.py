@@ -73,6 +73,10 @@ def test_without_validation_data_a_record_prints_the_metrics_of_the_training():
     assert str(_record(1, loss=1.5, accuracy=0.25)) == "Round 1 (student 1): loss 1.5000, accuracy 0.2500 [3 s]"
 
 
+def test_a_given_teacher_that_was_not_evaluated_prints_its_time_alone():
+    assert str(RoundRecord(round_index=0, num_parameters=15, metrics={}, epochs={})) == "Round 0 (teacher): [0 s]"
+
+
 def test_a_history_is_a_sequence_of_records_that_prints_a_line_for_each():
     history = _history()
     assert len(history) == 3
@@ -153,7 +157,9 @@ def test_plot_leaves_the_class_balance_empty_where_nothing_was_stored():
 
 
 def test_plot_refuses_a_metric_that_no_round_has():
-    message = r"`metric` must be one of \['accuracy', 'pseudo_labeled_loss', 'val_accuracy'\]\. Received: metric='recall'\."
+    message = (
+        r"`metric` must be one of \['accuracy', 'pseudo_labeled_loss', 'val_accuracy'\]\. Received: metric='recall'\."
+    )
     with pytest.raises(ValueError, match=message):
         _history().plot("recall")
 

@@ -74,9 +74,9 @@ def test_absent_fields_stay_absent_in_a_data_set():
 @pytest.mark.parametrize("data", [(X, Y), [(X, Y)], ((X, Y),) * 3, (), X, {"x": X}, ((X, Y), ()), ((X,) * 5,)])
 def test_refuses_what_is_not_a_joint_batch(data):
     message = (
-        r"`NoisyStudent` trains on joint batches \(\(x, y\), \(x, pseudo_label\)\), where each part may have a third item, "
-        r"sample_weight\. Received: .*\. Make them with `kns\.joint_dataset\(labeled, pseudo_labeled, \.\.\.\)`, or with "
-        r"`tf\.data\.Dataset\.zip`; for labelled data only, pass \(\(x, y\),\)\."
+        r"`NoisyStudent` trains on joint batches \(\(x, y\), \(x, pseudo_label\)\), where each part may have a third "
+        r"item, sample_weight\. Received: .*\. Make them with `kns\.joint_dataset\(labeled, pseudo_labeled, \.\.\.\)`, "
+        r"or with `tf\.data\.Dataset\.zip`; for labelled data only, pass \(\(x, y\),\)\."
     )
     with pytest.raises(ValueError, match=message):
         as_parts(data)

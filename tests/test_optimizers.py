@@ -99,8 +99,8 @@ def test_refuses_exclusions_from_weight_decay_by_variable(is_scaled):
     if is_scaled:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     message = (
-        r"`exclude_from_weight_decay\(var_list=\.\.\.\)` names variables of one network, and every round trains another\. "
-        r'Use `exclude_from_weight_decay\(var_names=\["bias", \.\.\.\]\)`'
+        r"`exclude_from_weight_decay\(var_list=\.\.\.\)` names variables of one network, and every round trains "
+        r'another\. Use `exclude_from_weight_decay\(var_names=\["bias", \.\.\.\]\)`'
     )
     with pytest.raises(ValueError, match=message):
         fresh_optimizer(optimizer)

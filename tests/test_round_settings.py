@@ -86,9 +86,7 @@ def test_names_the_batch_size_and_not_the_steps_that_would_follow_from_it(batch_
 
 @pytest.mark.parametrize("value", [0, -1.5, float("nan"), float("inf"), "3", None])
 def test_refuses_a_ratio_that_is_no_positive_number(value):
-    message = re.escape(
-        f"`unlabeled_ratio` must be a positive number. Received: unlabeled_ratio={value!r} in round 0."
-    )
+    message = re.escape(f"`unlabeled_ratio` must be a positive number. Received: unlabeled_ratio={value!r} in round 0.")
     with pytest.raises(ValueError, match=message):
         _resolve(unlabeled_ratio=value)
 
@@ -100,8 +98,8 @@ def test_a_later_round_is_checked_before_the_first_is_trained():
 
 def test_refuses_a_batch_larger_than_the_labelled_data():
     message = (
-        r"`batch_size` must be at most the number of labelled examples, 7\. Received: batch_size=8 in round 0\. Lower it, "
-        r"or repeat the labelled examples\."
+        r"`batch_size` must be at most the number of labelled examples, 7\. Received: batch_size=8 in round 0\. Lower "
+        r"it, or repeat the labelled examples\."
     )
     with pytest.raises(ValueError, match=message):
         _resolve(num_labeled=7)
@@ -128,7 +126,8 @@ def test_a_layer_or_a_model_is_a_value():
 
 
 @pytest.mark.parametrize(
-    "function", [lambda r: r + 1, lambda r, width=3: r + 1, functools.partial(lambda a, b: a + b, 1), lambda *r: r[0] + 1]
+    "function",
+    [lambda r: r + 1, lambda r, width=3: r + 1, functools.partial(lambda a, b: a + b, 1), lambda *r: r[0] + 1],
 )
 def test_a_function_gets_the_round_index(function):
     assert value_at(function, 4, name="setting") == 5
@@ -139,8 +138,8 @@ def test_the_signature_of_a_function_is_shown_when_it_does_not_take_the_round_in
         raise NotImplementedError
 
     message = (
-        r"`student` given as a function must take the round index as its one argument, as in `lambda round_index: \.\.\.`\. "
-        r"Received: build_network\(width, depth\)\."
+        r"`student` given as a function must take the round index as its one argument, as in `lambda round_index: "
+        r"\.\.\.`\. Received: build_network\(width, depth\)\."
     )
     with pytest.raises(ValueError, match=message):
         value_at(build_network, 0, name="student")

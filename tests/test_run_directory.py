@@ -49,8 +49,6 @@ def test_a_run_finds_its_directory_as_it_left_it(tmp_path):
     assert _file_names(tmp_path) == {"run.json", "round_00/settings.json", "round_01/settings.json"}
 
 
-
-
 def test_another_run_is_an_error_that_shows_the_difference_and_what_to_do(tmp_path):
     _run(tmp_path).claim(SETTINGS | {"former": 1})
     message = (
@@ -58,8 +56,8 @@ def test_another_run_is_an_error_that_shows_the_difference_and_what_to_do(tmp_pa
         r"  former: 1 there, absent now\n"
         r"  later: absent there, 2 now\n"
         r"  seed: 0 there, 3 now\n"
-        r"To resolve this, do one of the following: pass another `directory`, pass the settings of that run, or delete the "
-        r"directory\."
+        r"To resolve this, do one of the following: pass another `directory`, pass the settings of that run, or delete "
+        r"the directory\."
     )
     with pytest.raises(ValueError, match=message):
         _run(tmp_path).claim(SETTINGS | {"seed": 3, "later": 2})

@@ -176,8 +176,8 @@ def test_selected_examples_have_the_structure_of_both(kind):
 @pytest.mark.parametrize("num_rows", [4, 6])
 def test_selecting_from_arrays_of_another_length_is_an_error(num_rows):
     message = (
-        rf"The unlabelled pool has changed since it was annotated: it had {num_rows} examples, received 5\. Use the pool "
-        r"that was annotated, or another `directory`\."
+        rf"The unlabelled pool has changed since it was annotated: it had {num_rows} examples, received 5\. Use the "
+        r"pool that was annotated, or another `directory`\."
     )
     with pytest.raises(ValueError, match=message):
         _source("arrays", features(5)).selected(np.ones(num_rows, "int32"), _columns(num_rows))
@@ -202,8 +202,8 @@ def test_float64_arrays_become_float32():
 )
 def test_refuses_what_is_neither_arrays_nor_a_data_set(data, received):
     message = (
-        r"`unlabeled` must be a tf\.data\.Dataset of unbatched examples, or NumPy arrays or tensors whose first dimension "
-        rf"counts the examples\. Received: {received}"
+        r"`unlabeled` must be a tf\.data\.Dataset of unbatched examples, or NumPy arrays or tensors whose first "
+        rf"dimension counts the examples\. Received: {received}"
     )
     with pytest.raises(ValueError, match=message):
         as_source(data, name="unlabeled")
@@ -213,7 +213,9 @@ def test_refuses_what_is_neither_arrays_nor_a_data_set(data, received):
     "data", [[1.0, 2.0], ([[1.0], [2.0]], [0, 1]), [features(3), labels(3)], {"a": [features(3), features(3)]}]
 )
 def test_refuses_lists_and_says_how_to_make_arrays_of_them(data):
-    with pytest.raises(ValueError, match=r"`labeled` must be .* Received: a list\. Make it an array with `np\.asarray`"):
+    with pytest.raises(
+        ValueError, match=r"`labeled` must be .* Received: a list\. Make it an array with `np\.asarray`"
+    ):
         as_source(data, name="labeled")
 
 
@@ -242,9 +244,7 @@ def test_refuses_a_data_set_without_examples():
 
 
 def test_refuses_a_data_set_without_end():
-    message = (
-        r"`labeled` must be finite\. Received: a data set that repeats for ever\. Remove its `\.repeat\(\)`\."
-    )
+    message = r"`labeled` must be finite\. Received: a data set that repeats for ever\. Remove its `\.repeat\(\)`\."
     with pytest.raises(ValueError, match=message):
         as_source(tf.data.Dataset.range(5).repeat(), name="labeled")
 

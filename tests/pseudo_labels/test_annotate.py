@@ -65,8 +65,8 @@ def test_refuses_outputs_that_are_not_finite_and_names_the_first_row(tmp_path, v
     x = features(NUM_ROWS)
     x[[4, 5]] = value
     message = (
-        r"The teacher's outputs must be finite\. Received: NaN or infinity for 2 examples of the unlabelled pool, the first "
-        r"at row 4\. Look for NaN in that example, or for a teacher that diverged\."
+        r"The teacher's outputs must be finite\. Received: NaN or infinity for 2 examples of the unlabelled pool, the "
+        r"first at row 4\. Look for NaN in that example, or for a teacher that diverged\."
     )
     with pytest.raises(ValueError, match=message):
         _annotate(network(), x, tmp_path)
@@ -80,7 +80,10 @@ def test_shows_progress_only_when_asked(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_pool_of_unknown_length_is_annotated_whole(tmp_path, capsys):
+def test_a_pool_of_unknown_length_is_annotated_whole_and_ends_its_line_of_progress(tmp_path, capsys):
     pool = tf.data.Dataset.from_tensor_slices(features(NUM_ROWS)).filter(lambda x: True).batch(3)
     task = Classification(NUM_CLASSES)
     assert len(annotate(network(), pool, task, directory=str(tmp_path), verbose=True)) == NUM_ROWS
+    printed = capsys.readouterr().out
+    assert "3/Unknown" in printed
+    assert printed.endswith("\n")

@@ -88,8 +88,9 @@ def test_refuses_a_shard_that_was_changed_and_names_it(tmp_path, name, damage):
     _write(tmp_path)
     damage(tmp_path / name)
     message = (
-        rf"The shard {re.escape(str(tmp_path / name))} was changed since it was written: expected SHA-256 \w{{12}}\.\.\., "
-        r"received \w{12}\.\.\. \. Put the original back, or delete its directory to annotate again\."
+        rf"The shard {re.escape(str(tmp_path / name))} was changed since it was written: expected SHA-256 "
+        rf"\w{{12}}\.\.\., received \w{{12}}\.\.\. \. Put the original back, or delete its directory to annotate "
+        rf"again\."
     )
     with pytest.raises(ValueError, match=message):
         PseudoLabels(str(tmp_path))
@@ -107,7 +108,9 @@ def test_refuses_a_store_with_a_missing_shard_and_names_it(tmp_path, name):
 def test_refuses_a_store_that_was_not_finished(tmp_path):
     writer = ShardWriter(str(tmp_path), rows_per_shard=1)
     writer.write(_columns()[:2], {"probabilities": distributions(2)})
-    message = rf"{re.escape(str(tmp_path))} holds no finished pseudo-labels: manifest\.json is missing\. Annotate again\."
+    message = (
+        rf"{re.escape(str(tmp_path))} holds no finished pseudo-labels: manifest\.json is missing\. Annotate again\."
+    )
     with pytest.raises(ValueError, match=message):
         PseudoLabels(str(tmp_path))
 

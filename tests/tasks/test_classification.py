@@ -140,8 +140,8 @@ def test_refuses_labels_that_are_not_integers(labels):
 
 def test_refuses_labels_out_of_range():
     message = (
-        r"Labels must be in \[0, 3\) for num_classes=3\. Received: \[-1, 3, 7\] in 4 of 6 examples\. Correct the labels or "
-        r"`num_classes`\."
+        r"Labels must be in \[0, 3\) for num_classes=3\. Received: \[-1, 3, 7\] in 4 of 6 examples\. Correct the "
+        r"labels or `num_classes`\."
     )
     with pytest.raises(ValueError, match=message):
         Classification(3).check_labels(np.array([7, 0, 3, 2, -1, 7]))
@@ -149,8 +149,8 @@ def test_refuses_labels_out_of_range():
 
 def test_refuses_labels_that_miss_a_class():
     message = (
-        r"Every class needs a labelled example: a teacher that never saw a class cannot label it\. Missing: \[1, 4\]\. Add "
-        r"examples of them, or number the classes without gaps and lower num_classes=5\."
+        r"Every class needs a labelled example: a teacher that never saw a class cannot label it\. Missing: \[1, 4\]\. "
+        r"Add examples of them, or number the classes without gaps and lower num_classes=5\."
     )
     with pytest.raises(ValueError, match=message):
         Classification(5).check_coverage(np.array([0, 2, 2, 3]))
@@ -176,8 +176,8 @@ def test_takes_outputs_as_declared(from_logits):
 )
 def test_refuses_outputs_of_another_shape(outputs, received):
     message = (
-        rf"The network must return one tensor of shape \(batch, 3\) for num_classes=3\. Received: {received}\. Change its "
-        r"last layer or `num_classes`\."
+        rf"The network must return one tensor of shape \(batch, 3\) for num_classes=3\. Received: {received}\. Change "
+        r"its last layer or `num_classes`\."
     )
     with pytest.raises(ValueError, match=message):
         Classification(3).check_outputs(outputs)
@@ -189,8 +189,8 @@ def test_refuses_outputs_that_are_not_finite(from_logits, value):
     outputs = _outputs(from_logits).numpy()
     outputs[3, 1] = value
     message = (
-        r"The network must return finite numbers\. Received: NaN or infinity for a batch of labelled examples\. Look for "
-        r"unscaled inputs or a division by zero in the network\."
+        r"The network must return finite numbers\. Received: NaN or infinity for a batch of labelled examples\. Look "
+        r"for unscaled inputs or a division by zero in the network\."
     )
     with pytest.raises(ValueError, match=message):
         Classification(3, from_logits=from_logits).check_outputs(outputs)
@@ -198,8 +198,8 @@ def test_refuses_outputs_that_are_not_finite(from_logits, value):
 
 def test_refuses_probabilities_that_were_declared_logits():
     message = (
-        r"The network was declared to return logits, but its outputs are probabilities: rows of numbers from 0 to 1 that "
-        r"sum to 1\. Remove the softmax, or use Classification\(\.\.\., from_logits=False\)\."
+        r"The network was declared to return logits, but its outputs are probabilities: rows of numbers from 0 to 1 "
+        r"that sum to 1\. Remove the softmax, or use Classification\(\.\.\., from_logits=False\)\."
     )
     with pytest.raises(ValueError, match=message):
         Classification(3, from_logits=True).check_outputs(_outputs(from_logits=False))
@@ -234,8 +234,8 @@ def test_takes_a_teacher_that_is_better_than_chance():
 def test_a_teacher_is_judged_by_the_mean_recall_and_not_by_the_largest_class():
     labels = np.array([0] * 98 + [1, 2])
     message = (
-        r"The teacher is no better than chance on the labelled examples: mean recall 0\.333 over the classes, chance 0\.333; "
-        r"100% of its answers are class 0\. Its pseudo-labels would be noise\. Train it longer"
+        r"The teacher is no better than chance on the labelled examples: mean recall 0\.333 over the classes, chance "
+        r"0\.333; 100% of its answers are class 0\. Its pseudo-labels would be noise\. Train it longer"
     )
     with pytest.raises(ValueError, match=message):
         Classification(3).check_teacher(labels, np.zeros(100, int))
