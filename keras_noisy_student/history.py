@@ -66,9 +66,11 @@ class RoundRecord:
     def __str__(self) -> str:
         who = "teacher" if self.round_index == 0 else f"student {self.round_index}"
         validation = {name: value for name, value in self.metrics.items() if name.startswith("val_")}
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in (validation or self.metrics).items())
-        kept = f"kept {self.num_kept:,} of {self.num_annotated:,} pseudo-labels, " if self.num_annotated else ""
-        return f"Round {self.round_index} ({who}): {kept}{figures} [{self.seconds:.0f} s]"
+        figures = [f"{name} {value:.4f}" for name, value in (validation or self.metrics).items()]
+        if self.num_annotated:
+            figures.insert(0, f"kept {self.num_kept:,} of {self.num_annotated:,} pseudo-labels")
+        what_happened = ", ".join(figures) + " " if figures else ""
+        return f"Round {self.round_index} ({who}): {what_happened}[{self.seconds:.0f} s]"
 
 
 class RoundsHistory:
@@ -118,7 +120,7 @@ class RoundsHistory:
             metric: name of a metric; `val_<metric>` is drawn where there was validation data.
 
         Returns:
-            The `matplotlib.figure.Figure`.
+            The two `matplotlib.axes.Axes`, as pandas returns its plots; `axes[0].figure` is the figure.
 
         Raises:
             ValueError: when no round has the metric.
@@ -133,10 +135,10 @@ class RoundsHistory:
         if name is None:
             known = sorted({n for record in self._records for n in record.metrics})
             raise ValueError(f"`metric` must be one of {known}. Received: metric={metric!r}.")
-        figure, (by_round, balance) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
-        self._plot_metric(by_round, name)
-        self._plot_class_balance(balance)
-        return figure
+        _, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+        self._plot_metric(axes[0], name)
+        self._plot_class_balance(axes[1])
+        return axes
 
     def _plot_metric(self, axes: Any, name: str) -> None:
         records = [record for record in self._records if name in record.metrics]

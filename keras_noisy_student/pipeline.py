@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_noisy_student.argument_checks import is_number
 from keras_noisy_student.joint_batch import Examples
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.noise import Noise
@@ -54,6 +55,7 @@ def joint_dataset(
         as_source(labeled, name="labeled"),
         as_source(pseudo_labeled, name="pseudo_labeled"),
     )
+    _check_parts(labeled_source.element_spec, pseudo_labeled_source.element_spec)
     num_pseudo = num_pseudo_labeled(batch_size, unlabeled_ratio)
     return join(
         shuffled_examples(labeled_source, batch_size, key=seeds.stream_key(seed, "labeled")),
@@ -80,7 +82,7 @@ def num_pseudo_labeled(batch_size: int, unlabeled_ratio: float) -> int:
     Raises:
         ValueError: when the ratio is not positive or rounds to no example at all.
     """
-    count = round(batch_size * unlabeled_ratio)
+    count = round(batch_size * unlabeled_ratio) if is_number(unlabeled_ratio) else 0
     if count < 1:
         raise ValueError(
             "`unlabeled_ratio` must give at least one unlabelled example for a batch. Received: "
@@ -137,3 +139,23 @@ def pool_errors_explained() -> Iterator[None]:
 
 def _noise_seed(key: int, positions: tf.Tensor) -> tf.Tensor:
     return seeds.fold(key, positions)
+
+
+def _check_parts(labeled: Any, pseudo_labeled: Any) -> None:
+    """Raises a `ValueError` when examples of these specs cannot stand in one joint batch."""
+    for name, spec in (("labeled", labeled), ("pseudo_labeled", pseudo_labeled)):
+        if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+            raise ValueError(
+                f"`{name}` must hold examples (x, y) or (x, y, sample_weight). Received: examples of the structure "
+                f"{spec}."
+            )
+        if not all(part.shape.is_fully_defined() for part in tf.nest.flatten(spec)):
+            raise ValueError(
+                f"The examples of `{name}` must have a static shape. Received: {spec}. If the data set is batched, "
+                "call `.unbatch()` on it."
+            )
+    if labeled[0] != pseudo_labeled[0]:
+        raise ValueError(
+            "`pseudo_labeled` must hold examples of the same structure, shape and dtype as `labeled`: "
+            f"{labeled[0]}. Received: {pseudo_labeled[0]}."
+        )

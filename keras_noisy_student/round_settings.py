@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import keras
 
+from keras_noisy_student.argument_checks import POSITIVE, is_integer
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 
@@ -45,11 +46,11 @@ class RoundSettings:
         self._check_type("pseudo_labeling", PseudoLabeling)
         for name in ("batch_size", "epochs", "steps_per_epoch"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if not is_integer(value, at_least=1):
                 raise ValueError(
                     f"`{name}` must be a positive integer. Received: {name}={value!r} in round {self.index}."
                 )
-        if not isinstance(self.unlabeled_ratio, int | float) or not 0 < self.unlabeled_ratio < float("inf"):
+        if self.unlabeled_ratio not in POSITIVE:
             raise ValueError(
                 "`unlabeled_ratio` must be a positive number. Received: "
                 f"unlabeled_ratio={self.unlabeled_ratio!r} in round {self.index}."
@@ -82,7 +83,7 @@ def resolve_rounds(
     rounds = []
     for index in range(num_rounds + 1):
         values = {name: value_at(setting, index, name=name) for name, setting in settings.items()}
-        if values["steps_per_epoch"] is None and isinstance(values["batch_size"], int) and values["batch_size"] > 0:
+        if values["steps_per_epoch"] is None and is_integer(values["batch_size"], at_least=1):
             values["steps_per_epoch"] = max(1, num_labeled // values["batch_size"])
         rounds.append(RoundSettings(index=index, **values))
         _check_fits(rounds[-1], num_labeled, steps_per_execution)
@@ -106,6 +107,11 @@ def value_at(setting: Any, round_index: int, *, name: str) -> Any:
     """
     if not callable(setting) or isinstance(setting, keras.Layer):
         return setting
+    if inspect.isclass(setting):
+        raise ValueError(
+            f"`{name}` must be a value, or a function of the round index. Received: the class {setting.__name__}. Pass "
+            f"an instance, or `lambda round_index: {setting.__name__}(...)`."
+        )
     try:
         inspect.signature(setting).bind(round_index)
     except TypeError as error:

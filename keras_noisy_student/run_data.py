@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_noisy_student.argument_checks import is_integer
 from keras_noisy_student.data_checks import evaluation_source, labeled_source, read_labels, same_examples_source
 from keras_noisy_student.sources import Source
 from keras_noisy_student.tasks.task import Task
@@ -72,7 +73,7 @@ def check_run_data(labeled: Any, unlabeled: Any, validation: Any, *, task: Task,
     Raises:
         ValueError: for data that cannot be trained on, see `data_checks`.
     """
-    if isinstance(num_rounds, bool) or not isinstance(num_rounds, int) or num_rounds < 0:
+    if not is_integer(num_rounds, at_least=0):
         raise ValueError(f"`num_rounds` must be an integer of at least 0. Received: num_rounds={num_rounds!r}.")
     labeled_examples = labeled_source(labeled, name="labeled")
     labels = read_labels(labeled_examples, task)

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_noisy_student.atomic_files import read_json, write_atomically, write_json
@@ -22,6 +23,7 @@ from keras_noisy_student.history import RoundRecord
 
 _WEIGHTS = "student.weights.h5"
 _RECORD = "record.json"
+_PASSING = ("name", "build_config", "build_input_shape")
 
 
 class RunDirectory:
@@ -91,8 +93,10 @@ def describe(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: describe(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return {"class": type(value).__name__, **fields}
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
     if isinstance(value, keras.Layer | keras.optimizers.Optimizer):
-        return {"class": type(value).__name__, "config": describe(_without_names(value.get_config()))}
+        return {"class": type(value).__name__, "config": describe(_config(value))}
     if isinstance(value, Mapping):
         return {str(key): describe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -100,13 +104,26 @@ def describe(value: Any) -> Any:
     return getattr(value, "__qualname__", type(value).__qualname__)
 
 
-def _without_names(config: Any) -> Any:
-    """A Keras config without the names of layers, which count up in every process."""
+def _config(value: keras.Layer | keras.optimizers.Optimizer) -> Any:
+    """The config of a Keras object, or `None` for a layer that has none."""
+    try:
+        return _lasting(value.get_config())
+    except NotImplementedError:
+        return None
+
+
+def _lasting(config: Any) -> Any:
+    """A Keras config without what changes when a layer is made again (its name) or first called (its shapes)."""
     if isinstance(config, Mapping):
-        return {key: _without_names(item) for key, item in config.items() if key != "name"}
+        return {key: _lasting(item) for key, item in config.items() if key not in _PASSING}
     if isinstance(config, list | tuple):
-        return [_without_names(item) for item in config]
+        return [_lasting(item) for item in config if not _is_input_layer(item)]
     return config
+
+
+def _is_input_layer(config: Any) -> bool:
+    """Whether this is the input that `keras.Sequential` adds to its config when it is first called."""
+    return isinstance(config, Mapping) and config.get("class_name") == "InputLayer"
 
 
 def _round_name(index: int) -> str:
@@ -119,14 +136,20 @@ def _write_or_compare(directory: str, file: str, settings: Mapping[str, Any]) ->
     if not tf.io.gfile.exists(path):
         write_json(path, expected)
         return
-    found = read_json(path)
-    differences = [
-        f"  {key}: {found.get(key, 'absent')} there, {expected.get(key, 'absent')} now"
-        for key in sorted({*found, *expected})
-        if found.get(key) != expected.get(key)
-    ]
+    differences = _differences(read_json(path), expected)
     if differences:
         raise ValueError(
             f"{directory} holds another run. Its {file} differs:\n" + "\n".join(differences) + "\nTo resolve this, do "
             "one of the following: pass another `directory`, pass the settings of that run, or delete the directory."
         )
+
+
+def _differences(found: Any, expected: Any, name: str = "") -> list[str]:
+    """A line for each innermost setting that differs."""
+    if isinstance(found, Mapping) and isinstance(expected, Mapping):
+        lines = []
+        for key in sorted({*found, *expected}):
+            path = f"{name}.{key}" if name else key
+            lines += _differences(found.get(key, "absent"), expected.get(key, "absent"), path)
+        return lines
+    return [] if found == expected else [f"  {name}: {found} there, {expected} now"]

@@ -5,6 +5,7 @@ which is a pure function of a key and the position. Arrays are sampled by index;
 """
 
 import abc
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,8 @@ class StreamSource(Source):
         buffer = shuffle_buffer(self.element_spec)
 
         def one_pass(index: tf.Tensor) -> tf.data.Dataset:
+            # `shuffle` mixes the global seed into its own: with one set, the order would depend on it.
+            tf.compat.v1.get_default_graph().seed = None
             return self._dataset.shuffle(buffer, seed=seeds.fold(key, index), reshuffle_each_iteration=False)
 
         passes = tf.data.Dataset.range(_ENDLESS).flat_map(one_pass)
@@ -135,6 +138,12 @@ def as_source(data: Any, *, name: str) -> Source:
     """
     if isinstance(data, tf.data.Dataset):
         return _stream(data, name)
+    if _holds_list(data):
+        raise ValueError(
+            f"`{name}` must be a tf.data.Dataset of unbatched examples, or NumPy arrays or tensors whose first "
+            "dimension counts the examples. Received: a list. Make it an array with `np.asarray`; a pair of arrays is "
+            "a tuple (x, y)."
+        )
     arrays = tf.nest.map_structure(lambda array: _as_array(array, name), data)
     lengths = {len(array) for array in tf.nest.flatten(arrays)}
     if len(lengths) != 1:
@@ -155,10 +164,11 @@ def shuffle_buffer(element_spec: Any) -> int:
 def _shuffled(offsets: tf.Tensor, pass_keys: tf.Tensor, num_rows: tf.Tensor) -> tf.Tensor:
     """The place of each offset in the permutation of `range(num_rows)` that its key stands for.
 
-    The op behind `tf.random.experimental.index_shuffle`, whose wrapper pads a batch of seeds to a shape the op refuses.
+    The op behind `tf.random.experimental.index_shuffle`, whose wrapper pads a batch of seeds to a shape the op refuses,
+    and mixes in 4 rounds: too few for small arrays, of which 0.6% of the passes kept their order. 8 leave no trace.
     """
     seed = tf.pad(tf.bitcast(pass_keys, tf.int32), [[0, 0], [0, 1]])
-    return tf.raw_ops.RandomIndexShuffle(index=offsets, seed=seed, max_index=num_rows - 1, rounds=4)
+    return tf.raw_ops.RandomIndexShuffle(index=offsets, seed=seed, max_index=num_rows - 1, rounds=8)
 
 
 def _stream(dataset: tf.data.Dataset, name: str) -> StreamSource:
@@ -177,7 +187,7 @@ def _as_array(array: Any, name: str) -> np.ndarray | tf.Tensor:
     if not isinstance(array, np.ndarray | tf.Tensor) or array.dtype == object or not array.shape:
         raise ValueError(
             f"`{name}` must be a tf.data.Dataset of unbatched examples, or NumPy arrays or tensors whose first "
-            f"dimension counts the examples. Received: {type(array).__name__}."
+            f"dimension counts the examples. Received: {type(array).__name__}.{_fix(array)}"
         )
     return array
 
@@ -185,3 +195,14 @@ def _as_array(array: Any, name: str) -> np.ndarray | tf.Tensor:
 def _num_rows(arrays: Any) -> int:
     num_rows: int = tf.nest.flatten(arrays)[0].shape[0]
     return num_rows
+
+
+def _fix(array: Any) -> str:
+    return " Make it an array with `.to_numpy()`." if hasattr(array, "to_numpy") else ""
+
+
+def _holds_list(data: Any) -> bool:
+    """Whether there is a list anywhere: tf.data makes one tensor of it, where `tf.nest` sees a structure."""
+    if isinstance(data, Mapping):
+        return any(_holds_list(item) for item in data.values())
+    return isinstance(data, list) or (isinstance(data, tuple) and any(_holds_list(item) for item in data))

@@ -136,7 +136,7 @@ class NoisyStudent(keras.Model):
         return super().fit(x, *args, callbacks=[*own, *(callbacks or [])], shuffle=shuffle, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Evaluates as `keras.Model.evaluate` does, without noise; returns plain numbers under every version of Keras."""
+        """Evaluates as `keras.Model.evaluate` does, without noise. Older versions of Keras return tensors here."""
         return tf.nest.map_structure(float, super().evaluate(*args, **kwargs))
 
     def call(self, x: Any, training: bool | None = None) -> Any:

@@ -110,7 +110,7 @@ class NoisyStudentTrainer:
         self._unlabeled_ratio = unlabeled_ratio
         self._given_teacher = teacher
         self._allow_smaller_student = allow_smaller_student
-        self._seed = seed
+        self._seed = int(seed)
         self._optimizer: Any = None
         self._teacher: NoisyStudent | None = None
 

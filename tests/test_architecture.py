@@ -19,7 +19,7 @@ ROWS = [
     ["sources", "joint_batch"],
     ["pseudo_labels"],
     ["noise", "tasks"],
-    ["atomic_files", "_version"],
+    ["argument_checks", "atomic_files", "_version"],
 ]
 ROOM_OF_ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 

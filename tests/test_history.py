@@ -121,9 +121,8 @@ def _lines(axes):
     [("accuracy", "val_accuracy", [0.4, 0.5, 0.7]), ("val_accuracy", "val_accuracy", [0.4, 0.5, 0.7])],
 )
 def test_plot_draws_the_validation_metric_by_round(metric, drawn, values):
-    figure = _history().plot(metric)
-    assert isinstance(figure, Figure)
-    by_round, _ = figure.axes
+    by_round, _ = _history().plot(metric)
+    assert isinstance(by_round.figure, Figure)
     assert by_round.get_ylabel() == drawn
     assert by_round.get_title() == f"{drawn} by round"
     assert by_round.get_xticks().tolist() == [0, 1, 2]
@@ -131,18 +130,18 @@ def test_plot_draws_the_validation_metric_by_round(metric, drawn, values):
 
 
 def test_plot_draws_the_training_metric_where_there_was_no_validation_data():
-    by_round, _ = RoundsHistory([_record(0, accuracy=0.5), _record(1, accuracy=0.75)]).plot().axes
+    by_round, _ = RoundsHistory([_record(0, accuracy=0.5), _record(1, accuracy=0.75)]).plot()
     assert by_round.get_ylabel() == "accuracy"
     assert _lines(by_round) == [([0, 1], [0.5, 0.75])]
 
 
 def test_plot_leaves_out_rounds_without_the_metric():
-    by_round, _ = _history().plot("pseudo_labeled_loss").axes
+    by_round, _ = _history().plot("pseudo_labeled_loss")
     assert _lines(by_round) == [([2], [1.5])]
 
 
 def test_plot_draws_the_class_balance_of_the_last_selection():
-    _, balance = _history().plot().axes
+    _, balance = _history().plot()
     annotated, selected = balance.containers
     assert [bar.get_height() for bar in annotated] == [2, 1, 1]
     assert [bar.get_height() for bar in selected] == [1, 3, 1]
@@ -151,7 +150,7 @@ def test_plot_draws_the_class_balance_of_the_last_selection():
 
 
 def test_plot_leaves_the_class_balance_empty_where_nothing_was_stored():
-    _, balance = RoundsHistory([_record(0, accuracy=0.5)]).plot().axes
+    _, balance = RoundsHistory([_record(0, accuracy=0.5)]).plot()
     assert not balance.axison
     assert not balance.containers
 

@@ -33,7 +33,7 @@ def build(round_index=0, *, units=8, dropout_rate=0.1, activation="softmax"):
             keras.Input((6, 6, 1)),
             keras.layers.Rescaling(1 / 255),
             keras.layers.Flatten(),
-            keras.layers.Dense(units + round_index, "relu"),
+            keras.layers.Dense(units + round_index, "leaky_relu"),
             keras.layers.Dropout(dropout_rate),
             keras.layers.Dense(NUM_CLASSES, activation),
         ]
@@ -82,7 +82,7 @@ def finished(tmp_path_factory):
 
 
 def test_a_run_learns_and_records_every_round(finished):
-    trainer, history = finished
+    _, history = finished
     assert [record.round_index for record in history] == [0, 1, 2]
     assert history[2].metrics["val_accuracy"] > 0.9
     assert [record.num_annotated for record in history] == [0, 120, 120]
@@ -311,7 +311,9 @@ def test_a_directory_of_another_run_is_refused(finished):
         ValueError, match=r"holds another run\. Its run\.json differs:\n  seed: 0 there, 1 now\nTo resolve"
     ):
         fit(make_trainer(directory=directory, seed=1))
-    with pytest.raises(ValueError, match=r"Its round_00/settings\.json differs:[\s\S]*'epochs': 3[\s\S]*'epochs': 1"):
+    with pytest.raises(
+        ValueError, match=r"Its round_00/settings\.json differs:[\s\S]*settings\.epochs: 3 there, 1 now"
+    ):
         fit(make_trainer(directory=directory))
 
 

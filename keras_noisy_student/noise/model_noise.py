@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import keras
 
+from keras_noisy_student.argument_checks import ABOVE_0_TO_1, FROM_0_BELOW_1
+
 Kind = Literal["dropout", "stochastic depth"]
 
 _DROPOUT = (keras.layers.Dropout, keras.layers.AlphaDropout)
@@ -157,12 +159,10 @@ def _set_drop_rate(layer: Any, drop_rate: float) -> None:
 def _check_arguments(model: Any, dropout_rate: float | None, survival_probability: float | None) -> None:
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a keras.Model. Received: model={model!r}.")
-    if dropout_rate is not None and not 0 <= dropout_rate < 1:
-        raise ValueError(f"`dropout_rate` must be in [0, 1). Received: dropout_rate={dropout_rate}.")
-    if survival_probability is not None and not 0 < survival_probability <= 1:
-        raise ValueError(
-            f"`survival_probability` must be in (0, 1]. Received: survival_probability={survival_probability}."
-        )
+    if dropout_rate is not None:
+        FROM_0_BELOW_1.check("dropout_rate", dropout_rate)
+    if survival_probability is not None:
+        ABOVE_0_TO_1.check("survival_probability", survival_probability)
 
 
 def _check_not_traced(model: keras.Model, layer_noises: list[LayerNoise]) -> None:

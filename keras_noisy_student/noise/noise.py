@@ -8,6 +8,8 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
+from keras_noisy_student.argument_checks import ABOVE_0_TO_1, FROM_0_BELOW_1
+
 
 @dataclasses.dataclass(frozen=True)
 class Noise:
@@ -47,12 +49,10 @@ class Noise:
                 "`augmentation` must be a Keras layer or a function of a batch of examples. "
                 f"Received: augmentation={self.augmentation!r}."
             )
-        if self.dropout_rate is not None and not 0 <= self.dropout_rate < 1:
-            raise ValueError(f"`dropout_rate` must be in [0, 1). Received: dropout_rate={self.dropout_rate}.")
-        if self.survival_probability is not None and not 0 < self.survival_probability <= 1:
-            raise ValueError(
-                f"`survival_probability` must be in (0, 1]. Received: survival_probability={self.survival_probability}."
-            )
+        if self.dropout_rate is not None:
+            FROM_0_BELOW_1.check("dropout_rate", self.dropout_rate)
+        if self.survival_probability is not None:
+            ABOVE_0_TO_1.check("survival_probability", self.survival_probability)
         if self.placement not in ("step", "pipeline"):
             raise ValueError(f'`placement` must be "step" or "pipeline". Received: placement={self.placement!r}.')
 

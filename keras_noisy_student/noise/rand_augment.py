@@ -1,13 +1,12 @@
 """`RandAugment`: the paper's image noise, drawn for each image by its own key."""
 
-import math
-import numbers
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
+from keras_noisy_student.argument_checks import is_integer, is_number
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.op_parameters import OpParameters
 from keras_noisy_student.noise.random_op import DRAWS_PER_OP, OPS, make_random_op
@@ -186,13 +185,13 @@ def _check_images(shape: tf.TensorShape, dtype: str) -> None:
 
 
 def _checked_num_ops(num_ops: int) -> int:
-    if not isinstance(num_ops, numbers.Integral) or isinstance(num_ops, bool) or num_ops < 0:
+    if not is_integer(num_ops, at_least=0):
         raise ValueError(f"`num_ops` must be an integer, 0 or more. Received: num_ops={num_ops!r}.")
     return int(num_ops)
 
 
 def _checked_magnitude(magnitude: float) -> float:
-    if not _is_real(magnitude) or not math.isfinite(magnitude) or magnitude < 0:
+    if not is_number(magnitude) or magnitude < 0:
         raise ValueError(f"`magnitude` must be a finite number, 0 or more. Received: magnitude={magnitude!r}.")
     return float(magnitude)
 
@@ -200,7 +199,7 @@ def _checked_magnitude(magnitude: float) -> float:
 def _checked_constant(name: str, constant: float | None) -> float | None:
     if constant is None:
         return None
-    if not _is_real(constant) or not math.isfinite(constant) or constant <= 0:
+    if not is_number(constant) or constant <= 0:
         raise ValueError(f"`{name}` must be a finite number of pixels above 0, or None. Received: {name}={constant!r}.")
     return float(constant)
 
@@ -212,7 +211,3 @@ def _checked_ops(ops: Sequence[str]) -> tuple[str, ...]:
     if unknown:
         raise ValueError(f"`ops` must be names out of {', '.join(OPS)}. Received: ops with the unknown {unknown}.")
     return tuple(ops)
-
-
-def _is_real(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_noisy_student.argument_checks import ABOVE_0_TO_1
+
 
 @keras.saving.register_keras_serializable(package="keras_noisy_student")
 class StochasticDepth(keras.layers.Layer):
@@ -42,10 +44,7 @@ class StochasticDepth(keras.layers.Layer):
 
     def __init__(self, survival_probability: float = 0.8, *, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not 0 < survival_probability <= 1:
-            raise ValueError(
-                f"`survival_probability` must be in (0, 1]. Received: survival_probability={survival_probability}."
-            )
+        ABOVE_0_TO_1.check("survival_probability", survival_probability)
         self.survival_probability = survival_probability
         self.seed = seed
         # Even at a survival probability of 1: it may be lowered later, and a built layer takes no new generator.

@@ -46,6 +46,8 @@ def annotate(teacher: keras.Model, pool: tf.data.Dataset, task: Task, *, directo
         writer.write(block, encoded)
         num_rows += len(block)
         progress.update(index + 1)
+    if progress.target is None:
+        progress.update(index + 1, finalize=True)
     return writer.finish()
 
 

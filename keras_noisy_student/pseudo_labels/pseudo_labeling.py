@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+from keras_noisy_student.argument_checks import FROM_0_BELOW_1, POSITIVE, is_integer
+
 
 @dataclasses.dataclass(frozen=True)
 class PseudoLabeling:
@@ -40,12 +42,9 @@ class PseudoLabeling:
             raise ValueError(f'`labels` must be "soft" or "hard". Received: labels={self.labels!r}.')
         if self.annotate not in ("stored", "online"):
             raise ValueError(f'`annotate` must be "stored" or "online". Received: annotate={self.annotate!r}.')
-        if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"`temperature` must be positive. Received: temperature={self.temperature}.")
-        if not 0 <= self.confidence_threshold < 1:
-            raise ValueError(
-                f"`confidence_threshold` must be in [0, 1). Received: confidence_threshold={self.confidence_threshold}."
-            )
+        if self.temperature not in POSITIVE:
+            raise ValueError(f"`temperature` must be positive. Received: temperature={self.temperature!r}.")
+        FROM_0_BELOW_1.check("confidence_threshold", self.confidence_threshold)
         self._check_examples_per_class()
         if self.labels == "hard" and self.temperature != 1:
             raise ValueError(
@@ -63,7 +62,7 @@ class PseudoLabeling:
         value = self.examples_per_class
         if value is None or value == "auto":
             return
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not is_integer(value, at_least=1):
             raise ValueError(
                 '`examples_per_class` must be a positive integer, "auto" or None. Received: '
                 f"examples_per_class={value!r}."

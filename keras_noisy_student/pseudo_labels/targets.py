@@ -1,7 +1,7 @@
 """The teacher's probabilities as targets: how they are stored, and how they become soft or hard labels.
 
-Up to 64 classes every probability is stored, as float16. Above, the 64 largest of them and their classes; what is
-missing to a sum of one is spread evenly over the other classes when the target is read.
+Stored are float16 logarithms, which keep small probabilities too: a temperature above 1 brings them back. Up to 64
+classes all of them; above, those of the 64 most likely classes, these classes, and the mean probability of the others.
 """
 
 from collections.abc import Mapping
@@ -18,22 +18,25 @@ Encoded = dict[str, tf.Tensor]
 def encode(probabilities: tf.Tensor) -> Encoded:
     """Packs probabilities `(batch, num_classes)` into the tensors that the store keeps, each `(batch, stored)`."""
     if probabilities.shape[-1] <= MAX_STORED_CLASSES:
-        return {"probabilities": tf.cast(probabilities, tf.float16)}
+        return {"log_probabilities": _float16_logarithm(probabilities)}
     largest, classes = tf.math.top_k(probabilities, MAX_STORED_CLASSES)
-    return {"probabilities": tf.cast(largest, tf.float16), "classes": classes}
+    rest = tf.maximum(1 - tf.reduce_sum(largest, axis=-1, keepdims=True), 0)
+    return {
+        "log_probabilities": _float16_logarithm(largest),
+        "classes": classes,
+        "mean_of_rest": rest / (probabilities.shape[-1] - MAX_STORED_CLASSES),
+    }
 
 
 def decode(encoded: Mapping[str, tf.Tensor], num_classes: int) -> tf.Tensor:
     """Inverse of `encode`: float32 probabilities `(batch, num_classes)`, each row summing to one."""
-    probabilities = tf.cast(encoded["probabilities"], tf.float32)
+    probabilities = tf.exp(tf.cast(encoded["log_probabilities"], tf.float32))
     if "classes" not in encoded:
         return _normalize(probabilities)
-    missing = tf.maximum(1 - tf.reduce_sum(probabilities, axis=-1, keepdims=True), 0)
-    share = missing / (num_classes - MAX_STORED_CLASSES)
     indicator = tf.one_hot(encoded["classes"], num_classes)
     stored = tf.einsum("bk,bkc->bc", probabilities, indicator)
     is_stored = tf.reduce_sum(indicator, axis=1)
-    return _normalize(stored + (1 - is_stored) * share)
+    return _normalize(stored + (1 - is_stored) * encoded["mean_of_rest"])
 
 
 def training_targets(row: Mapping[str, tf.Tensor], pseudo_labeling: PseudoLabeling, num_classes: int) -> tf.Tensor:
@@ -54,3 +57,7 @@ def soft_labels(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
 
 def _normalize(probabilities: tf.Tensor) -> tf.Tensor:
     return probabilities / tf.reduce_sum(probabilities, axis=-1, keepdims=True)
+
+
+def _float16_logarithm(probabilities: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.math.log(probabilities), tf.float16)

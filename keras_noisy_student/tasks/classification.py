@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_noisy_student.argument_checks import FROM_0_BELOW_1, is_integer
 from keras_noisy_student.tasks.task import Annotation, Task
 
 _SUM_TOLERANCE = 1e-2
@@ -38,12 +39,11 @@ class Classification(Task):
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.num_classes, bool) or not isinstance(self.num_classes, int) or self.num_classes < 2:
+        if not is_integer(self.num_classes, at_least=2):
             raise ValueError(
                 f"`num_classes` must be an integer of at least 2. Received: num_classes={self.num_classes!r}."
             )
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"`label_smoothing` must be in [0, 1). Received: label_smoothing={self.label_smoothing}.")
+        FROM_0_BELOW_1.check("label_smoothing", self.label_smoothing)
 
     def check_labels(self, labels: np.ndarray) -> None:
         """Labels must be integer ids in `[0, num_classes)`."""
@@ -91,10 +91,11 @@ class Classification(Task):
                 "to 1 that sum to 1. Remove the softmax, or use Classification(..., from_logits=False)."
             )
         if not self.from_logits and not look_like_probabilities:
+            sums = values.sum(axis=-1)
             raise ValueError(
-                "The network was declared to return probabilities, but its rows do not sum to 1. Received: a row that "
-                f"sums to {values[0].sum():.3g}, smallest number {values.min():.3g}. End the network in a softmax, or "
-                "use Classification(..., from_logits=True)."
+                "The network was declared to return probabilities, but its rows are not numbers from 0 to 1 that sum "
+                f"to 1. Received: a row that sums to {sums[np.abs(sums - 1).argmax()]:.3g}, smallest number "
+                f"{values.min():.3g}. End the network in a softmax, or use Classification(..., from_logits=True)."
             )
 
     def check_teacher(self, labels: np.ndarray, class_ids: np.ndarray) -> None:
@@ -115,7 +116,7 @@ class Classification(Task):
         """Cross entropy. Targets are class ids `(batch,)` or distributions `(batch, num_classes)`."""
         smoothing = 0.0
         if targets.dtype.is_integer:
-            targets, smoothing = tf.one_hot(targets, self.num_classes), self.label_smoothing
+            targets, smoothing = tf.one_hot(tf.cast(targets, tf.int32), self.num_classes), self.label_smoothing
         return keras.losses.categorical_crossentropy(
             tf.cast(targets, tf.float32),
             tf.cast(outputs, tf.float32),

@@ -19,8 +19,8 @@ import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
 serve = model.signatures["serving_default"]
 images = np.load(sys.argv[2])
-answers = [{name: value.numpy().tolist() for name, value in serve(tf.constant(images[:size])).items()} for size in (1, 5)]
-print(json.dumps(answers))
+answers = [serve(tf.constant(images[:size])) for size in (1, 5)]
+print(json.dumps([{name: value.numpy().tolist() for name, value in answer.items()} for answer in answers]))
 """
 
 

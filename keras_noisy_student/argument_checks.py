@@ -1,0 +1,50 @@
+"""What an argument is: an integer, a number, a number in an interval. Booleans are neither."""
+
+import dataclasses
+import math
+import numbers
+from typing import Any
+
+
+def is_integer(value: Any, *, at_least: int) -> bool:
+    """Whether `value` is an integer, of Python or NumPy, and not below `at_least`."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= at_least
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a finite real number."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """The finite numbers from `low` to `high`, each of the two included or not.
+
+    Example:
+        >>> 1.0 in Interval(0, 1, includes_low=True), "0.5" in Interval(0, 1), str(Interval(0, 1, includes_low=True))
+        (False, False, '[0, 1)')
+    """
+
+    low: float
+    high: float
+    includes_low: bool = False
+    includes_high: bool = False
+
+    def __contains__(self, value: Any) -> bool:
+        if not is_number(value):
+            return False
+        is_bound = (value == self.low and self.includes_low) or (value == self.high and self.includes_high)
+        return is_bound or self.low < value < self.high
+
+    def __str__(self) -> str:
+        return f"{'[' if self.includes_low else '('}{self.low}, {self.high}{']' if self.includes_high else ')'}"
+
+    def check(self, name: str, value: Any) -> None:
+        """Raises a `ValueError` that names the argument when `value` is not in the interval."""
+        if value not in self:
+            raise ValueError(f"`{name}` must be in {self}. Received: {name}={value!r}.")
+
+
+FROM_0_BELOW_1 = Interval(0, 1, includes_low=True)
+ABOVE_0_TO_1 = Interval(0, 1, includes_high=True)
+POSITIVE = Interval(0, math.inf)
