@@ -26,6 +26,6 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
         if not np.isfinite(loss):
             raise ValueError(
                 f"The loss must be finite. Received: loss={loss} at epoch {self._epoch + 1}, step {batch + 1}. Lower "
-                "the learning rate, clip the gradients (`clipnorm`), or look for NaN in the examples. Finished rounds "
-                "are kept."
+                "the learning rate, clip the gradients (`clipnorm`), or look for NaN in the examples and for labels "
+                "out of range. Finished rounds are kept."
             )

@@ -16,7 +16,7 @@ class RoundRecord:
     Args:
         round_index: 0 for the first teacher, then the students.
         num_parameters: parameters of the network that the round trained.
-        metrics: logs of the last epoch by name; `val_*` are those of the validation data.
+        metrics: logs of the last epoch by name; `val_*` are those of the network that training left.
         epochs: the logs of every epoch, a list by name; empty for a teacher that came trained.
         num_annotated: examples in the annotated pool; 0 where nothing was stored.
         num_kept: different examples that selection kept.
@@ -47,7 +47,7 @@ class RoundRecord:
         epochs: dict[str, list[float]],
         selection: Selection | None,
         *,
-        seconds: float,
+        metrics: dict[str, float],
     ) -> "RoundRecord":
         """The record of a round that has just been trained; `selection` is `None` where nothing was stored."""
         figures: dict[str, Any] = {}
@@ -60,8 +60,7 @@ class RoundRecord:
                 "selected_class_counts": selection.selected_class_counts.tolist(),
                 "mean_confidence": selection.mean_confidence,
             }
-        metrics = {name: values[-1] for name, values in epochs.items()}
-        return cls(round_index, network.count_params(), metrics, epochs, seconds=seconds, **figures)
+        return cls(round_index, network.count_params(), metrics, epochs, **figures)
 
     def __str__(self) -> str:
         who = "teacher" if self.round_index == 0 else f"student {self.round_index}"
@@ -69,6 +68,9 @@ class RoundRecord:
         figures = [f"{name} {value:.4f}" for name, value in (validation or self.metrics).items()]
         if self.num_annotated:
             figures.insert(0, f"kept {self.num_kept:,} of {self.num_annotated:,} pseudo-labels")
+            empty = [class_id for class_id, count in enumerate(self.selected_class_counts) if count == 0]
+            if empty:
+                figures.insert(1, f"none for classes {empty[:10]}")
         what_happened = ", ".join(figures) + " " if figures else ""
         return f"Round {self.round_index} ({who}): {what_happened}[{self.seconds:.0f} s]"
 
@@ -156,5 +158,6 @@ class RoundsHistory:
         classes = range(len(last.class_counts))
         axes.bar([c - 0.2 for c in classes], last.class_counts, width=0.4, label="annotated")
         axes.bar([c + 0.2 for c in classes], last.selected_class_counts, width=0.4, label="selected, with copies")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set(title=f"Classes in round {last.round_index}", xlabel="predicted class", ylabel="examples")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)

@@ -4,6 +4,8 @@ from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
+from keras_noisy_student.argument_checks import is_number
+
 LossReduction = Literal["mean", "sum_of_means"]
 LOSS_REDUCTIONS = ("mean", "sum_of_means")
 
@@ -48,6 +50,21 @@ def num_rows(examples: Examples) -> int | tf.Tensor:
     """Rows of one part: static where it is known, which XLA needs."""
     first = tf.nest.flatten(examples.x)[0]
     return first.shape[0] or tf.shape(first)[0]
+
+
+def num_pseudo_labeled(batch_size: int, unlabeled_ratio: float) -> int:
+    """Pseudo-labelled examples in a joint batch.
+
+    Raises:
+        ValueError: when the ratio is not positive or rounds to no example at all.
+    """
+    count = round(batch_size * unlabeled_ratio) if is_number(unlabeled_ratio) else 0
+    if count < 1:
+        raise ValueError(
+            "`unlabeled_ratio` must give at least one unlabelled example for a batch. Received: "
+            f"unlabeled_ratio={unlabeled_ratio}, batch_size={batch_size}. Raise either."
+        )
+    return count
 
 
 def joint_loss(losses: list[tf.Tensor], weights: list[tf.Tensor], *, reduction: LossReduction) -> tf.Tensor:

@@ -8,10 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisy_student.round_settings import value_at
-from keras_noisy_student.sources import Source
 from keras_noisy_student.tasks.task import Task
-
-_BATCH_SIZE = 256
 
 
 def new_network(student: Any, round_index: int) -> keras.Model:
@@ -25,7 +22,7 @@ def new_network(student: Any, round_index: int) -> keras.Model:
         ValueError: when the function returns something else.
     """
     if isinstance(student, keras.Model):
-        return keras.models.clone_model(student)
+        return _new_copy(student)
     network = value_at(student, round_index, name="student")
     if not isinstance(network, keras.Model):
         raise ValueError(
@@ -35,22 +32,46 @@ def new_network(student: Any, round_index: int) -> keras.Model:
     return network
 
 
+def _new_copy(model: keras.Model) -> keras.Model:
+    """The model with new weights, but for the statistics of its `Normalization` layers, which belong to the data."""
+    try:
+        copy = keras.models.clone_model(model)
+    except (TypeError, NotImplementedError, ValueError) as error:
+        raise ValueError(
+            f"The model {model.name!r} given as `student` cannot be copied, because it has no complete config. Pass a "
+            f"function that builds it: `lambda round_index: {type(model).__name__}(...)`."
+        ) from error
+    for layer, new_layer in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
+        if isinstance(layer, keras.layers.Normalization) and layer.get_weights():
+            new_layer.set_weights(layer.get_weights())
+            new_layer.finalize_state()
+    return copy
+
+
 def check_network(network: keras.Model, x: Any, task: Task) -> None:
     """Calls the network on a batch of examples, which builds it, and has the task check what comes out."""
     task.check_outputs(network(x, training=False))
 
 
-def check_not_smaller(network: keras.Model, teacher: keras.Model, round_index: int) -> None:
-    """A student is at least as large as its teacher, and a model of its own.
+def check_is_new(network: keras.Model, teacher: keras.Model, round_index: int) -> None:
+    """A student is a model of its own, not its teacher.
 
     Raises:
-        ValueError: when it is not.
+        ValueError: when it is its teacher.
     """
     if network is teacher:
         raise ValueError(
             f"`student` must build a new model for every round. Received: the teacher itself in round {round_index}. "
             "Build the model inside the function."
         )
+
+
+def check_not_smaller(network: keras.Model, teacher: keras.Model, round_index: int) -> None:
+    """A student is at least as large as its teacher.
+
+    Raises:
+        ValueError: when it has fewer parameters.
+    """
     student_size, teacher_size = network.count_params(), teacher.count_params()
     if student_size < teacher_size:
         raise ValueError(
@@ -60,17 +81,20 @@ def check_not_smaller(network: keras.Model, teacher: keras.Model, round_index: i
         )
 
 
-def check_teacher(teacher: keras.Model, labeled: Source, labels: np.ndarray, task: Task) -> None:
-    """Has the task judge a teacher by the classes it predicts, un-noised, for the labelled examples.
+def check_teacher(teacher: keras.Model, labeled: tf.data.Dataset, task: Task) -> None:
+    """Has the task judge a teacher by the classes it predicts, un-noised, for batches of labelled examples.
 
     Raises:
         ValueError: when they are no better than chance.
     """
-    batches = labeled.batches(_BATCH_SIZE).map(lambda x, y: x).prefetch(tf.data.AUTOTUNE)
-    predict = tf.function(lambda x: task.annotate(teacher(x, training=False)).class_id)
-    predict_in_graph = predict.get_concrete_function(batches.element_spec)
-    class_ids = [predict_in_graph(x).numpy() for x in batches]
-    task.check_teacher(labels, np.concatenate(class_ids))
+
+    def predict(x: Any, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return y, task.annotate(teacher(x, training=False)).class_id
+
+    predict_in_graph = tf.function(predict).get_concrete_function(*labeled.element_spec)
+    batches = [predict_in_graph(x, y) for x, y in labeled.prefetch(tf.data.AUTOTUNE)]
+    labels, class_ids = (np.concatenate(column) for column in zip(*batches, strict=True))
+    task.check_teacher(labels, class_ids)
 
 
 def weights_digest(network: keras.Model) -> str:

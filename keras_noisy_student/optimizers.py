@@ -4,6 +4,15 @@ from typing import Any
 
 import keras
 
+from keras_noisy_student.round_settings import value_at
+
+
+def optimizer_for_round(setting: Any, round_index: int) -> keras.optimizers.Optimizer:
+    """A copy of an optimizer given as a value or by name; what a function of the round returns is taken as it is."""
+    optimizer = value_at(setting, round_index, name="optimizer")
+    is_new = isinstance(optimizer, keras.optimizers.Optimizer) and optimizer is not setting and not optimizer.built
+    return optimizer if is_new else fresh_optimizer(optimizer)
+
 
 def fresh_optimizer(optimizer: Any) -> keras.optimizers.Optimizer:
     """An unused optimizer with the configuration of the given one, or named by it.
@@ -24,7 +33,13 @@ def fresh_optimizer(optimizer: Any) -> keras.optimizers.Optimizer:
             "`optimizer` must be a keras.optimizers.Optimizer, the name of one, or a function of the round index that "
             f"returns one. Received: {type(optimizer).__name__}."
         )
-    copy = type(optimizer).from_config(optimizer.get_config())
+    try:
+        copy = type(optimizer).from_config(optimizer.get_config())
+    except (NotImplementedError, TypeError) as error:
+        raise ValueError(
+            f"The optimizer {type(optimizer).__name__} cannot be copied, because it has no complete config (a schedule "
+            "of your own?). Pass a function that makes one: `lambda round_index: ...`."
+        ) from error
     _copy_weight_decay_exclusions(optimizer, copy)
     if hasattr(optimizer, "inner_optimizer"):
         _copy_weight_decay_exclusions(optimizer.inner_optimizer, copy.inner_optimizer)

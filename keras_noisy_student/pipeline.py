@@ -6,8 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_noisy_student.argument_checks import is_number
-from keras_noisy_student.joint_batch import Examples
+from keras_noisy_student.joint_batch import Examples, num_pseudo_labeled
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
@@ -74,21 +73,6 @@ def join(*parts: tf.data.Dataset, noise: Noise) -> tf.data.Dataset:
     if noise.placement == "pipeline":
         batches = batches.map(augment, num_parallel_calls=tf.data.AUTOTUNE)
     return batches.prefetch(tf.data.AUTOTUNE)
-
-
-def num_pseudo_labeled(batch_size: int, unlabeled_ratio: float) -> int:
-    """Pseudo-labelled examples in a joint batch.
-
-    Raises:
-        ValueError: when the ratio is not positive or rounds to no example at all.
-    """
-    count = round(batch_size * unlabeled_ratio) if is_number(unlabeled_ratio) else 0
-    if count < 1:
-        raise ValueError(
-            "`unlabeled_ratio` must give at least one unlabelled example for a batch. Received: "
-            f"unlabeled_ratio={unlabeled_ratio}, batch_size={batch_size}. Raise either."
-        )
-    return count
 
 
 def shuffled_examples(source: Source, batch_size: int, *, key: int) -> tf.data.Dataset:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 import keras
 
 from keras_noisy_student.argument_checks import POSITIVE, is_integer
+from keras_noisy_student.joint_batch import num_pseudo_labeled
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 
@@ -55,6 +56,26 @@ class RoundSettings:
                 "`unlabeled_ratio` must be a positive number. Received: "
                 f"unlabeled_ratio={self.unlabeled_ratio!r} in round {self.index}."
             )
+
+        is_online = self.pseudo_labeling.annotate == "online"
+        if is_online and self.noise.augmentation is not None and self.noise.placement == "pipeline":
+            raise ValueError(
+                "An online teacher must see clean examples, and input noise in the pipeline comes before it. Use "
+                'placement="step" or annotate="stored". Received: placement="pipeline", annotate="online" in round '
+                f"{self.index}."
+            )
+
+    def used(self) -> dict[str, Any]:
+        """The settings that this round uses, by name: the first teacher has no pseudo-labels."""
+        settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if self.index == 0:
+            del settings["pseudo_labeling"], settings["unlabeled_ratio"]
+        return settings
+
+    @property
+    def num_pseudo_labeled(self) -> int:
+        """Pseudo-labelled examples in a joint batch."""
+        return num_pseudo_labeled(self.batch_size, self.unlabeled_ratio)
 
     def _check_type(self, name: str, expected: type) -> None:
         value = getattr(self, name)
@@ -128,6 +149,8 @@ def _check_fits(settings: RoundSettings, num_labeled: int, steps_per_execution: 
             f"`batch_size` must be at most the number of labelled examples, {num_labeled}. Received: batch_size="
             f"{settings.batch_size} in round {settings.index}. Lower it, or repeat the labelled examples."
         )
+    if settings.index > 0:
+        _ = settings.num_pseudo_labeled
     if settings.steps_per_epoch % steps_per_execution:
         raise ValueError(
             "`steps_per_epoch` must be a multiple of `steps_per_execution`, or Keras runs more steps than asked for. "

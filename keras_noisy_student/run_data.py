@@ -1,7 +1,7 @@
 """The data of one run, checked."""
 
 import dataclasses
-import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,11 @@ import tensorflow as tf
 
 from keras_noisy_student.argument_checks import is_integer
 from keras_noisy_student.data_checks import evaluation_source, labeled_source, read_labels, same_examples_source
+from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
 from keras_noisy_student.sources import Source
 from keras_noisy_student.tasks.task import Task
+
+_BATCH_SIZE = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,18 +56,33 @@ class RunData:
         x, _ = next(iter(self.labeled.batches(8)))
         return x
 
+    def labeled_batches(self, batch_size: int) -> tf.data.Dataset:
+        """Batches of the labelled data, in order."""
+        return self.labeled.batches(batch_size)
+
     def validation_batches(self, batch_size: int) -> tf.data.Dataset | None:
         """Batches of the validation data, in order."""
         return None if self.validation is None else self.validation.batches(batch_size)
 
     def description(self) -> dict[str, Any]:
-        """What tells this data from other data: structure, number of labelled examples, a hash of their labels."""
-        labels = np.ascontiguousarray(self.labels.astype(np.int64))
-        return {
+        """What tells this data from other data: the labelled examples in any order, and how the pool begins."""
+        labeled = self.labeled.batches(_BATCH_SIZE).map(lambda x, y: (x, tf.cast(y, tf.int64)))
+        digests = {
             "element_spec": str(self.element_spec),
-            "num_labeled": len(labels),
-            "labels_sha256": hashlib.sha256(labels.tobytes()).hexdigest(),
+            "num_labeled": len(self.labels),
+            "labeled_fingerprint": sum(_fingerprint_sums(labeled)) % 2**64,
         }
+        if self.unlabeled is not None:
+            digests["first_unlabeled_fingerprint"] = (
+                next(_fingerprint_sums(self.unlabeled.batches(_BATCH_SIZE))) % 2**64
+            )
+        return digests
+
+
+def _fingerprint_sums(batches: tf.data.Dataset) -> Iterator[int]:
+    """The sum of the fingerprints of each batch: the same for every order of the examples in it."""
+    for batch in batches:
+        yield int(fingerprint(batch).numpy().astype(object).sum())
 
 
 def check_run_data(labeled: Any, unlabeled: Any, validation: Any, *, task: Task, num_rounds: int) -> RunData:

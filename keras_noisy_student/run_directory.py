@@ -8,6 +8,9 @@ round_01/pseudo_labels/     the store of its teacher's annotations
 """
 
 import dataclasses
+import functools
+import hashlib
+import json
 import os
 import posixpath
 import tempfile
@@ -38,17 +41,19 @@ class RunDirectory:
         tf.io.gfile.makedirs(path)
 
     def claim(self, settings: Mapping[str, Any]) -> None:
-        """Marks the directory as that of a run with these settings.
+        """Marks the directory as that of a run with these settings, unless a finished round in it had others.
 
         Raises:
-            ValueError: when it belongs to a run with others.
+            ValueError: when one had.
         """
-        _write_or_compare(self.path, "run.json", settings)
+        rounds = tf.io.gfile.glob(posixpath.join(self.path, "round_*", _RECORD))
+        _write_or_compare(self.path, "run.json", settings, is_kept=bool(rounds))
 
     def claim_round(self, index: int, settings: Mapping[str, Any]) -> None:
         """Does the same for the settings of one round."""
         tf.io.gfile.makedirs(self._round(index))
-        _write_or_compare(self.path, posixpath.join(_round_name(index), "settings.json"), settings)
+        file = posixpath.join(_round_name(index), "settings.json")
+        _write_or_compare(self.path, file, settings, is_kept=self.is_finished(index))
 
     def pseudo_labels_path(self, index: int) -> str:
         """Where the store of a round goes."""
@@ -97,11 +102,20 @@ def describe(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, keras.Layer | keras.optimizers.Optimizer):
         return {"class": type(value).__name__, "config": describe(_config(value))}
+    if isinstance(value, functools.partial):
+        return describe({"function": value.func, "args": value.args, "keywords": value.keywords})
     if isinstance(value, Mapping):
         return {str(key): describe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [describe(item) for item in value]
     return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def network_digest(network: keras.Model) -> str:
+    """A hash of the layers of a network and the shapes of its weights: tells architectures apart."""
+    layers = [describe(layer) for layer in network._flatten_layers() if not isinstance(layer, keras.Model)]
+    shapes = [list(weight.shape) for weight in network.weights]
+    return hashlib.sha256(json.dumps([layers, shapes], sort_keys=True).encode()).hexdigest()
 
 
 def _config(value: keras.Layer | keras.optimizers.Optimizer) -> Any:
@@ -130,10 +144,10 @@ def _round_name(index: int) -> str:
     return f"round_{index:02d}"
 
 
-def _write_or_compare(directory: str, file: str, settings: Mapping[str, Any]) -> None:
+def _write_or_compare(directory: str, file: str, settings: Mapping[str, Any], *, is_kept: bool) -> None:
     path = posixpath.join(directory, file)
     expected = describe(settings)
-    if not tf.io.gfile.exists(path):
+    if not is_kept or not tf.io.gfile.exists(path):
         write_json(path, expected)
         return
     differences = _differences(read_json(path), expected)

@@ -9,7 +9,7 @@ from keras_noisy_student.tasks.task import Task
 
 
 def export_saved_model(network: keras.Model, task: Task, path: str, *, element_spec: Any) -> None:
-    """Writes a SavedModel with a dynamic batch and one signature, `serving_default`.
+    """Writes a SavedModel with a dynamic batch: one endpoint, `serve`, which is also the signature `serving_default`.
 
     It takes raw examples, as they were trained on (images: uint8, 0 to 255), applies no augmentation, and returns what
     `task.serve` names: for `Classification`, `probabilities` and `class_ids`.
@@ -27,5 +27,5 @@ def export_saved_model(network: keras.Model, task: Task, path: str, *, element_s
     signature = tf.nest.map_structure(lambda spec: tf.TensorSpec([None, *spec.shape], spec.dtype), element_spec)
     archive = keras.export.ExportArchive()
     archive.track(network)
-    archive.add_endpoint("serving_default", serve, input_signature=[signature])
+    archive.add_endpoint("serve", serve, input_signature=[signature])
     archive.write_out(path, verbose=False)

@@ -42,6 +42,9 @@ class Source(abc.ABC):
 
         Returns:
             A source of `(example, row of columns)`.
+
+        Raises:
+            ValueError: when nothing is left.
         """
 
 
@@ -54,8 +57,11 @@ class ArraySource(Source):
     """
 
     def __init__(self, arrays: Any, rows: np.ndarray | None = None) -> None:
-        self._arrays = tf.nest.map_structure(tf.convert_to_tensor, arrays)
-        self._rows = tf.range(_num_rows(self._arrays), dtype=tf.int64) if rows is None else tf.constant(rows, tf.int64)
+        # Where tf.data reads them; a GPU's memory is for the network.
+        with tf.device("CPU"):
+            self._arrays = tf.nest.map_structure(tf.convert_to_tensor, arrays)
+            every_row = np.arange(_num_rows(self._arrays))
+            self._rows = tf.constant(every_row if rows is None else rows, tf.int64)
         self.element_spec = tf.nest.map_structure(lambda a: tf.TensorSpec(a.shape[1:], a.dtype), self._arrays)
 
     def batches(self, batch_size: int) -> tf.data.Dataset:
@@ -75,6 +81,7 @@ class ArraySource(Source):
 
     def selected(self, repeats: np.ndarray, columns: tf.data.Dataset) -> "ArraySource":
         """Reads `columns` into memory beside the arrays."""
+        _check_selects_some(repeats)
         blocks = list(columns)
         rows_of_columns = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *blocks)
         if len(repeats) != _num_rows(self._arrays):
@@ -117,6 +124,7 @@ class StreamSource(Source):
 
     def selected(self, repeats: np.ndarray, columns: tf.data.Dataset) -> "StreamSource":
         """Drops, pairs and repeats row by row; the shuffle buffer then spreads the copies apart."""
+        _check_selects_some(repeats)
         num_rows = len(repeats)
         counted = tf.data.Dataset.zip(
             self._dataset.apply(tf.data.experimental.assert_cardinality(num_rows)),
@@ -190,6 +198,13 @@ def _as_array(array: Any, name: str) -> np.ndarray | tf.Tensor:
             f"dimension counts the examples. Received: {type(array).__name__}.{_fix(array)}"
         )
     return array
+
+
+def _check_selects_some(repeats: np.ndarray) -> None:
+    if not repeats.any():
+        raise ValueError(
+            f"The selection must keep at least one example. Received: 0 of {len(repeats)}. Keep more in `select`."
+        )
 
 
 def _num_rows(arrays: Any) -> int:

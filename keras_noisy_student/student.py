@@ -75,7 +75,7 @@ class NoisyStudent(keras.Model):
         self._mask_key = seeds.stream_key(seed, "model noise")
         self.layer_noise = self._set_model_noise()
         self._seed_variables = seed_variables(network)
-        if isinstance(self.noise.augmentation, keras.Layer):
+        if isinstance(self.noise.augmentation, keras.Layer) and self.noise.placement == "step":
             self._seed_variables += seed_variables(self.noise.augmentation)
         self._part_losses = [keras.metrics.Mean(name=f"{part}_loss") for part in _PARTS]
         self._part_accuracies = [keras.metrics.Mean(name=f"{part}_accuracy") for part in _PARTS]
@@ -107,7 +107,7 @@ class NoisyStudent(keras.Model):
         super().compile(
             optimizer,
             metrics=metrics,
-            jit_compile=jit_compile,
+            jit_compile=jit_compile if jit_compile != "auto" or self._noise_supports_jit() else False,
             steps_per_execution=steps_per_execution,
             run_eagerly=run_eagerly,
         )
@@ -138,6 +138,10 @@ class NoisyStudent(keras.Model):
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluates as `keras.Model.evaluate` does, without noise. Older versions of Keras return tensors here."""
         return tf.nest.map_structure(float, super().evaluate(*args, **kwargs))
+
+    def save(self, filepath: str, **kwargs: Any) -> None:
+        """Saves the network, a model of its own right, as `keras.Model.save` does."""
+        self.network.save(filepath, **kwargs)
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """The network's outputs."""
@@ -176,10 +180,21 @@ class NoisyStudent(keras.Model):
         """Creates the variables of optimizer and metrics now: a step that creates any is traced twice."""
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-        labeled = as_parts(getattr(batches, "element_spec", batches))[0]
+        parts = as_parts(getattr(batches, "element_spec", batches))
+        _check_parts(parts)
+        labeled = parts[0]
         x, y = tf.nest.map_structure(lambda spec: tf.zeros([1, *spec.shape[1:]], spec.dtype), (labeled.x, labeled.y))
         self.compute_metrics(x, y, self(x, training=False))
         self.reset_metrics()
+
+    def _noise_supports_jit(self) -> bool:
+        """Keras looks at the layers of the network only, and XLA cannot compile its own augmentation layers."""
+        augmentation = self.noise.augmentation
+        if augmentation is None or self.noise.placement == "pipeline":
+            return True
+        if not isinstance(augmentation, keras.Layer):
+            return False
+        return all(layer.supports_jit for layer in augmentation._flatten_layers())
 
     def _set_model_noise(self) -> tuple[LayerNoise, ...]:
         rates = {"dropout_rate": self.noise.dropout_rate, "survival_probability": self.noise.survival_probability}
@@ -237,6 +252,22 @@ class NoisyStudent(keras.Model):
             metric.name for metric in [*self._part_losses[part_metrics:], *self._part_accuracies[part_metrics:]]
         ]
         return {name: value for name, value in logs.items() if name not in left_out}
+
+
+def _check_parts(parts: list[Examples]) -> None:
+    y = parts[0].y
+    if not y.dtype.is_integer or y.shape.rank != 1:
+        raise ValueError(
+            f"The labels of the labelled part must be integer class ids of shape (batch,). Received: {y}. One-hot "
+            "labels become ids by `tf.argmax(y, axis=-1)`."
+        )
+    for part in parts[1:]:
+        specs = tf.nest.map_structure(lambda spec: (str(spec.shape[1:]), spec.dtype.name), (parts[0].x, part.x))
+        if specs[0] != specs[1]:
+            raise ValueError(
+                "Both parts of the joint batch must hold examples of the same structure, shape and dtype. Received: "
+                f"{parts[0].x} and {part.x}."
+            )
 
 
 def _weights(examples: Examples) -> tf.Tensor:

@@ -1,5 +1,6 @@
 """`NoisyStudentTrainer`: the loop over rounds, which reads like the paper's algorithm."""
 
+import dataclasses
 import tempfile
 import time
 from collections.abc import Sequence
@@ -10,13 +11,21 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisy_student import pipeline
+from keras_noisy_student.argument_checks import is_integer
 from keras_noisy_student.data_checks import evaluation_source, same_examples_source
 from keras_noisy_student.history import RoundRecord, RoundsHistory
-from keras_noisy_student.joint_batch import LossReduction
-from keras_noisy_student.networks import check_network, check_not_smaller, check_teacher, new_network, weights_digest
+from keras_noisy_student.joint_batch import LOSS_REDUCTIONS, LossReduction
+from keras_noisy_student.networks import (
+    check_is_new,
+    check_network,
+    check_not_smaller,
+    check_teacher,
+    new_network,
+    weights_digest,
+)
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.noise import Noise
-from keras_noisy_student.optimizers import fresh_optimizer
+from keras_noisy_student.optimizers import optimizer_for_round
 from keras_noisy_student.pseudo_labels.annotate import annotate
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
@@ -24,7 +33,7 @@ from keras_noisy_student.pseudo_labels.select import Selection, select
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
 from keras_noisy_student.round_settings import PerRound, RoundSettings, resolve_rounds, value_at
 from keras_noisy_student.run_data import RunData, check_run_data
-from keras_noisy_student.run_directory import RunDirectory
+from keras_noisy_student.run_directory import RunDirectory, network_digest
 from keras_noisy_student.serving import export_saved_model
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.tasks.task import Task
@@ -110,6 +119,8 @@ class NoisyStudentTrainer:
         self._unlabeled_ratio = unlabeled_ratio
         self._given_teacher = teacher
         self._allow_smaller_student = allow_smaller_student
+        if not is_integer(seed, at_least=0):
+            raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}.")
         self._seed = int(seed)
         self._optimizer: Any = None
         self._teacher: NoisyStudent | None = None
@@ -135,6 +146,10 @@ class NoisyStudentTrainer:
             steps_per_execution: steps run in one call; must divide `steps_per_epoch`.
             run_eagerly: whether to run without a graph, to debug.
         """
+        if loss_reduction not in LOSS_REDUCTIONS:
+            raise ValueError(
+                f"`loss_reduction` must be one of {LOSS_REDUCTIONS}. Received: loss_reduction={loss_reduction!r}."
+            )
         self._optimizer = optimizer
         self._compile_arguments: dict[str, Any] = {
             "loss_reduction": loss_reduction,
@@ -196,6 +211,7 @@ class NoisyStudentTrainer:
         self._element_spec = data.element_spec
         self._callbacks = callbacks
         self._verbose = 1 if verbose == "auto" else int(verbose)
+        self._check_students(data, rounds)
         self._run = self._open_run(data)
 
         teacher, records = None, []
@@ -205,7 +221,7 @@ class NoisyStudentTrainer:
             teacher, record = one_round(teacher, data, settings)
             records.append(record)
             if self._verbose:
-                print(record)
+                print(f"{record} (from {self._run.path})" if is_done else record)
         self._teacher = teacher
         return RoundsHistory(records)
 
@@ -230,25 +246,22 @@ class NoisyStudentTrainer:
             selection = self.select(pseudo_labels, settings)
         batches = self.join(data, pseudo_labels, selection, settings)
         epochs = self.train(student, batches, data, settings)
-        promoted = self.promote(student, data, settings)
-        record = self.record(student, epochs, selection, settings, seconds=time.monotonic() - started)
-        return promoted, record
+        promoted = self.promote(student, teacher, data, settings)
+        record = self.record(student, epochs, selection, data, settings)
+        return promoted, self._finish(student, record, seconds=time.monotonic() - started)
 
     def make_student(self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings) -> NoisyStudent:
         """Builds the network of a round, checks it and wraps it, compiled, with its noise."""
-        with seeds.seeded_initialization(self._key("initialization", settings)):
-            network = new_network(self._student, settings.index)
-        check_network(network, data.first_examples(), self.task)
+        network = self._new_network(data, settings)
+        self._check_size(network, None if teacher is None else teacher.network, settings)
         online_teacher = None
-        if teacher is not None:
-            if not self._allow_smaller_student:
-                check_not_smaller(network, teacher.network, settings.index)
-            if settings.pseudo_labeling.annotate == "online":
-                online_teacher = OnlineTeacher(teacher.network, self.task, settings.pseudo_labeling)
+        if teacher is not None and settings.pseudo_labeling.annotate == "online":
+            online_teacher = OnlineTeacher(teacher.network, self.task, settings.pseudo_labeling)
         student = self._wrap(network, settings, noise=settings.noise, online_teacher=online_teacher)
         description = {
-            "settings": settings,
+            "settings": settings.used(),
             "num_parameters": network.count_params(),
+            "network": network_digest(network),
             "optimizer": student.optimizer,
             "loss_reduction": self._compile_arguments["loss_reduction"],
         }
@@ -264,7 +277,7 @@ class NoisyStudentTrainer:
             data.pool.batches(self.inference_batch_size),
             self.task,
             directory=self._run.pseudo_labels_path(settings.index),
-            verbose=bool(self._verbose),
+            verbose=self._verbose == 1,
         )
 
     def select(self, pseudo_labels: PseudoLabels, settings: RoundSettings) -> Selection:
@@ -290,7 +303,7 @@ class NoisyStudentTrainer:
         labeled = pipeline.shuffled_examples(data.labeled, settings.batch_size, key=self._key("labeled", settings))
         if settings.index == 0:
             return pipeline.join(labeled, noise=settings.noise)
-        batch_size = pipeline.num_pseudo_labeled(settings.batch_size, settings.unlabeled_ratio)
+        batch_size = settings.num_pseudo_labeled
         key = self._key("pseudo_labeled", settings)
         if pseudo_labels is None or selection is None:
             unlabeled = pipeline.unlabeled_examples(data.pool, batch_size, key=key)
@@ -318,9 +331,14 @@ class NoisyStudentTrainer:
             )
         return {name: [float(value) for value in values] for name, values in history.history.items()}
 
-    def promote(self, student: NoisyStudent, data: RunData, settings: RoundSettings) -> NoisyStudent:
-        """Makes the student the teacher, unless it is no better than chance on the labelled data."""
-        check_teacher(student.network, data.labeled, data.labels, self.task)
+    def promote(
+        self, student: NoisyStudent, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings
+    ) -> NoisyStudent:
+        """Makes the student the teacher of the next round; stops if it is no better than chance on the labelled data.
+
+        `teacher` is that of this round, `None` in round 0: a subclass may return it to keep it.
+        """
+        check_teacher(student.network, data.labeled_batches(self.inference_batch_size), self.task)
         return student
 
     def record(
@@ -328,14 +346,12 @@ class NoisyStudentTrainer:
         student: NoisyStudent,
         epochs: dict[str, list[float]],
         selection: Selection | None,
+        data: RunData,
         settings: RoundSettings,
-        *,
-        seconds: float,
     ) -> RoundRecord:
-        """Saves the weights and the record of a round, which is then finished."""
-        record = RoundRecord.of(settings.index, student.network, epochs, selection, seconds=seconds)
-        self._run.save_round(record, student.network)
-        return record
+        """What is kept of the round: the last logs, with the validation of the weights that training left."""
+        metrics = {name: values[-1] for name, values in epochs.items()} | self._validate(student, data)
+        return RoundRecord.of(settings.index, student.network, epochs, selection, metrics=metrics)
 
     @property
     def teacher(self) -> NoisyStudent:
@@ -419,19 +435,49 @@ class NoisyStudentTrainer:
             return self._start_from_given_teacher(data, settings)
         student = self.make_student(teacher, data, settings)
         self._run.load_weights(settings.index, student.network)
-        return self.promote(student, data, settings), self._run.load_record(settings.index)
+        return self.promote(student, teacher, data, settings), self._run.load_record(settings.index)
 
     def _start_from_given_teacher(self, data: RunData, settings: RoundSettings) -> tuple[NoisyStudent, RoundRecord]:
         check_network(self._given_teacher, data.first_examples(), self.task)
-        teacher = self.promote(self._wrap(self._given_teacher, settings), data, settings)
-        metrics = {}
-        if data.validation is not None:
-            logs = teacher.evaluate(data.validation_batches(self.inference_batch_size), return_dict=True, verbose=0)
-            metrics = {f"val_{name}": float(value) for name, value in logs.items()}
+        teacher = self.promote(self._wrap(self._given_teacher, settings), None, data, settings)
+        metrics = self._validate(teacher, data)
         return teacher, RoundRecord(0, teacher.network.count_params(), metrics=metrics, epochs={})
+
+    def _validate(self, student: NoisyStudent, data: RunData) -> dict[str, float]:
+        batches = data.validation_batches(self.inference_batch_size)
+        if batches is None:
+            return {}
+        return {f"val_{name}": value for name, value in student.evaluate(batches, return_dict=True, verbose=0).items()}
+
+    def _finish(self, student: NoisyStudent, record: RoundRecord, *, seconds: float) -> RoundRecord:
+        record = dataclasses.replace(record, seconds=seconds)
+        self._run.save_round(record, student.network)
+        return record
+
+    def _check_students(self, data: RunData, rounds: list[RoundSettings]) -> None:
+        """Builds every network once, so that one that does not fit is found before the first is trained."""
+        teacher = self._given_teacher
+        for settings in rounds:
+            if settings.index > 0 or teacher is None:
+                network = self._new_network(data, settings)
+                self._check_size(network, teacher, settings)
+                self._wrap(network, settings, noise=settings.noise)
+                teacher = network
+
+    def _new_network(self, data: RunData, settings: RoundSettings) -> keras.Model:
+        with seeds.seeded_initialization(self._key("initialization", settings)):
+            network = new_network(self._student, settings.index)
+            check_network(network, data.first_examples(), self.task)
+        return network
+
+    def _check_size(self, network: keras.Model, teacher: keras.Model | None, settings: RoundSettings) -> None:
+        if teacher is not None:
+            check_is_new(network, teacher, settings.index)
+            if not self._allow_smaller_student:
+                check_not_smaller(network, teacher, settings.index)
 
     def _wrap(self, network: keras.Model, settings: RoundSettings, **arguments: Any) -> NoisyStudent:
         student = self.student_class(network, task=self.task, seed=self._key("student", settings), **arguments)
-        optimizer = fresh_optimizer(value_at(self._optimizer, settings.index, name="optimizer"))
+        optimizer = optimizer_for_round(self._optimizer, settings.index)
         student.compile(optimizer, **self._compile_arguments)
         return student

@@ -1,4 +1,5 @@
 import builtins
+import dataclasses
 import json
 
 import numpy as np
@@ -11,16 +12,18 @@ from tests.toy_data import network
 
 SELECTION = Selection(
     repeats=np.int32([0, 1, 3, 1]),
-    class_counts=np.array([2, 1, 1]),
-    selected_class_counts=np.array([1, 3, 1]),
+    class_ids=np.array([0, 0, 1, 2]),
+    num_classes=3,
     mean_confidence=0.625,
 )
+METRICS = {"loss": 1.0, "val_accuracy": 0.8}
 EPOCHS = {"loss": [2.0, 1.0], "val_accuracy": [0.5, 0.75]}
 
 
 def _record(round_index, *, selection=None, **metrics):
     epochs = {name: [value] for name, value in metrics.items()}
-    return RoundRecord.of(round_index, network(), epochs, selection, seconds=2.6)
+    record = RoundRecord.of(round_index, network(), epochs, selection, metrics=metrics)
+    return dataclasses.replace(record, seconds=2.6)
 
 
 def _history():
@@ -33,12 +36,12 @@ def _history():
     )
 
 
-def test_a_record_takes_the_figures_of_the_selection_and_the_last_epoch():
-    record = RoundRecord.of(2, network(), EPOCHS, SELECTION, seconds=1.5)
+def test_a_record_takes_the_figures_of_the_selection_and_the_metrics_it_is_given():
+    record = RoundRecord.of(2, network(), EPOCHS, SELECTION, metrics=METRICS)
     assert record == RoundRecord(
         round_index=2,
         num_parameters=15,
-        metrics={"loss": 1.0, "val_accuracy": 0.75},
+        metrics=METRICS,
         epochs=EPOCHS,
         num_annotated=4,
         num_kept=3,
@@ -46,18 +49,17 @@ def test_a_record_takes_the_figures_of_the_selection_and_the_last_epoch():
         class_counts=[2, 1, 1],
         selected_class_counts=[1, 3, 1],
         mean_confidence=0.625,
-        seconds=1.5,
     )
 
 
 def test_a_record_without_a_selection_has_no_figures_of_one():
-    record = RoundRecord.of(0, network(), EPOCHS, None, seconds=1.5)
+    record = RoundRecord.of(0, network(), EPOCHS, None, metrics=METRICS)
     assert (record.num_annotated, record.num_kept, record.num_selected, record.mean_confidence) == (0, 0, 0, None)
     assert record.class_counts == record.selected_class_counts == []
 
 
 def test_a_record_survives_json():
-    record = RoundRecord.of(2, network(), EPOCHS, SELECTION, seconds=1.5)
+    record = RoundRecord.of(2, network(), EPOCHS, SELECTION, metrics=METRICS)
     assert RoundRecord(**json.loads(json.dumps(vars(record)))) == record
 
 

@@ -3,10 +3,17 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_noisy_student as kns
-from keras_noisy_student.networks import check_network, check_not_smaller, check_teacher, new_network, weights_digest
-from keras_noisy_student.sources import ArraySource
+from keras_noisy_student.networks import (
+    check_is_new,
+    check_network,
+    check_not_smaller,
+    check_teacher,
+    new_network,
+    weights_digest,
+)
 
 TASK = kns.Classification(num_classes=3)
 
@@ -22,6 +29,26 @@ def test_a_model_is_copied_without_its_weights():
     assert copy is not model
     assert copy.count_params() == model.count_params()
     assert not np.allclose(copy.get_weights()[0], model.get_weights()[0])
+
+
+def test_a_copy_keeps_the_statistics_of_the_data():
+    normalization = keras.layers.Normalization()
+    normalization.adapt(np.array([[1.0, 2.0], [3.0, 6.0]], "float32"))
+    model = keras.Sequential([keras.Input((2,)), normalization, keras.layers.Dense(3, "softmax")])
+    copy = new_network(model, 1)
+    x = np.ones((1, 2), "float32")
+    np.testing.assert_array_equal(copy.layers[0](x), normalization(x))
+    assert not np.allclose(copy.layers[1].kernel, model.layers[1].kernel)
+
+
+def test_a_model_that_cannot_be_copied_is_refused():
+    class NoConfig(keras.Model):
+        def __init__(self, units):
+            super().__init__()
+            self.dense = keras.layers.Dense(units)
+
+    with pytest.raises(ValueError, match=r"cannot be copied.*`lambda round_index: NoConfig\(\.\.\.\)`"):
+        new_network(NoConfig(3), 0)
 
 
 def test_a_function_gets_the_round_index():
@@ -49,7 +76,7 @@ def test_a_student_that_is_its_teacher_is_refused():
     with pytest.raises(
         ValueError, match=r"must build a new model for every round\. Received: the teacher itself in round 2"
     ):
-        check_not_smaller(network, network, 2)
+        check_is_new(network, network, 2)
 
 
 def test_outputs_are_checked_by_the_task():
@@ -62,14 +89,14 @@ def test_outputs_are_checked_by_the_task():
 def test_a_teacher_is_judged_by_its_clean_predictions():
     x = np.eye(3, 4, dtype="float32").repeat(4, axis=0)
     y = np.arange(3).repeat(4)
-    labeled = ArraySource((x, y))
+    labeled = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(12).batch(5)
     knows = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.99), keras.layers.Dense(3, "softmax")])
     knows.layers[-1].set_weights([9 * np.eye(4, 3), np.zeros(3)])
-    check_teacher(knows, labeled, y, TASK)
+    check_teacher(knows, labeled, TASK)
     constant = dense_network()
     constant.layers[-1].set_weights([np.zeros((4, 3)), np.array([0, 5, 0])])
     with pytest.raises(ValueError, match=r"no better than chance.*mean recall 0\.333.*100% of its answers are class 1"):
-        check_teacher(constant, labeled, y, TASK)
+        check_teacher(constant, labeled, TASK)
 
 
 def test_the_digest_tells_weights_apart():

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_noisy_student.optimizers import fresh_optimizer
+from keras_noisy_student.optimizers import fresh_optimizer, optimizer_for_round
 
 OPTIMIZERS = {
     "adam": lambda: keras.optimizers.Adam(0.02, beta_1=0.8, clipnorm=1.0),
@@ -119,3 +119,18 @@ def test_refuses_what_is_no_optimizer(optimizer, received):
 def test_an_unknown_name_is_an_error_that_shows_it():
     with pytest.raises(ValueError, match="adamm"):
         fresh_optimizer("adamm")
+
+
+def test_an_optimizer_that_a_function_makes_is_taken_as_it_is():
+    made = keras.optimizers.SGD(0.1)
+    assert optimizer_for_round(lambda round_index: made, 1) is made
+    assert optimizer_for_round(made, 1) is not made
+
+
+def test_an_optimizer_that_cannot_be_copied_is_refused():
+    class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 0.1
+
+    with pytest.raises(ValueError, match=r"optimizer SGD cannot be copied.*Pass a function that makes one"):
+        fresh_optimizer(keras.optimizers.SGD(Schedule()))

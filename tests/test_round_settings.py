@@ -157,3 +157,8 @@ def test_an_error_inside_the_function_is_shown_as_it_is():
 
     with pytest.raises(TypeError, match="inside"):
         value_at(fail, 0, name="student")
+
+
+def test_a_class_in_place_of_an_instance_is_refused():
+    with pytest.raises(ValueError, match=r"`optimizer` must be a value, or a function .* Received: the class Adam\."):
+        value_at(keras.optimizers.Adam, 0, name="optimizer")

@@ -51,6 +51,7 @@ def test_a_run_finds_its_directory_as_it_left_it(tmp_path):
 
 def test_another_run_is_an_error_that_shows_the_difference_and_what_to_do(tmp_path):
     _run(tmp_path).claim(SETTINGS | {"former": 1})
+    _run(tmp_path).save_round(RECORD, network())
     message = (
         rf"{re.escape(str(tmp_path / 'run'))} holds another run.*run\.json.*:\n"
         r"  former: 1 there, absent now\n"
@@ -65,15 +66,26 @@ def test_another_run_is_an_error_that_shows_the_difference_and_what_to_do(tmp_pa
 
 def test_a_round_of_other_settings_is_an_error_and_stays_as_it_was(tmp_path):
     run = _run(tmp_path)
-    run.claim_round(2, {"epochs": 3})
+    run.claim_round(1, {"epochs": 3})
+    run.save_round(RECORD, network())
     with pytest.raises(ValueError, match=r"holds another run.*settings\.json.*\n  epochs: 3 there, 4 now\n"):
-        run.claim_round(2, {"epochs": 4})
-    run.claim_round(2, {"epochs": 3})
+        run.claim_round(1, {"epochs": 4})
+    run.claim_round(1, {"epochs": 3})
+
+
+def test_settings_of_a_round_that_never_finished_may_be_changed(tmp_path):
+    run = _run(tmp_path)
+    for settings in (SETTINGS, SETTINGS | {"seed": 3}):
+        run.claim(settings)
+    for epochs in (3, 4):
+        run.claim_round(1, {"epochs": epochs})
+    assert json.loads((tmp_path / "run" / "round_01" / "settings.json").read_text()) == {"epochs": 4}
 
 
 def test_the_difference_is_that_of_the_innermost_setting(tmp_path):
     run = _run(tmp_path)
     run.claim(SETTINGS)
+    run.save_round(RECORD, network())
     with pytest.raises(ValueError, match=r":\n  task\.num_classes: 3 there, 4 now\nTo resolve"):
         run.claim(SETTINGS | {"task": Classification(4)})
 
@@ -81,6 +93,7 @@ def test_the_difference_is_that_of_the_innermost_setting(tmp_path):
 def test_a_damaged_file_is_an_error_that_names_it(tmp_path):
     run = _run(tmp_path)
     run.claim(SETTINGS)
+    run.save_round(RECORD, network())
     (tmp_path / "run" / "run.json").write_text('{"seed": ')
     with pytest.raises(ValueError, match=rf"{re.escape(str(tmp_path))}/run/run\.json is damaged"):
         run.claim(SETTINGS)
@@ -143,7 +156,7 @@ def _named_function(x):
         ((1, [2.5, None]), [1, [2.5, None]]),
         ({"a": {1: "b"}}, {"a": {"1": "b"}}),
         (_named_function, "_named_function"),
-        (functools.partial(_named_function, 1), "partial"),
+        (functools.partial(_named_function, 1), {"function": "_named_function", "args": [1], "keywords": {}}),
         (Classification, "Classification"),
     ],
 )

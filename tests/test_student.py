@@ -292,3 +292,40 @@ def test_other_errors():
         make_student(loss_reduction="sum")
     with pytest.raises(ValueError, match="dropout"):
         make_student(noise=kns.Noise(dropout_rate=0.5))
+
+
+def test_saving_saves_the_network_so_that_model_checkpoint_works(tmp_path):
+    student = make_student()
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras")
+    student.fit(batches_of(*make_parts()), steps_per_epoch=1, callbacks=[checkpoint], verbose=0)
+    assert_weights_close(keras.models.load_model(tmp_path / "best.keras").get_weights(), student.network.get_weights())
+
+
+def test_labels_that_are_not_class_ids_are_refused():
+    (x, y), pseudo_labeled = make_parts()
+    for labels in (np.eye(3, dtype="float32")[y], y[:, None], y.astype("float32")):
+        with pytest.raises(ValueError, match=r"must be integer class ids of shape \(batch,\)\. Received: .*tf\.argmax"):
+            make_student().fit(batches_of((x, labels), pseudo_labeled), steps_per_epoch=1, verbose=0)
+
+
+def test_parts_of_different_dtype_are_refused():
+    labeled, (x, y) = make_parts()
+    with pytest.raises(
+        ValueError, match=r"Both parts .* same structure, shape and dtype\. Received: .*float32.*float64"
+    ):
+        make_student().fit(batches_of(labeled, (x.astype("float64"), y)), steps_per_epoch=1, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "expected"),
+    [
+        (None, True),
+        (kns.RandAugment(), True),
+        (keras.layers.RandomRotation(0.1), False),
+        (keras.Sequential([keras.layers.RandomRotation(0.1)]), False),
+        (add_noise, False),
+    ],
+)
+def test_auto_jit_compile_leaves_alone_noise_that_xla_may_not_compile(augmentation, expected, monkeypatch):
+    monkeypatch.setattr(kns.NoisyStudent, "_resolve_auto_jit_compile", lambda student: True)
+    assert make_student(noise=kns.Noise(augmentation)).jit_compile is expected

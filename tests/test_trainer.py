@@ -161,9 +161,9 @@ def test_the_teacher_annotates_clean_examples_without_noise(tmp_path):
             seen.append(pseudo_labels)
             return super().select(pseudo_labels, settings)
 
-        def promote(self, student, data, settings):
+        def promote(self, student, teacher, data, settings):
             teachers.append(student.network.predict(POOL, verbose=0))
-            return super().promote(student, data, settings)
+            return super().promote(student, teacher, data, settings)
 
     teachers = []
     fit(make_trainer(trainer_class=Spy, noise=kns.Noise(brighten, dropout_rate=0.5)))
@@ -324,7 +324,19 @@ def test_every_step_of_a_round_can_be_overridden_alone():
             selection.repeats[pseudo_labels.columns["score"] < np.median(pseudo_labels.columns["score"])] = 0
             return selection
 
-    assert fit(make_trainer(trainer_class=OnlyTheMostConfidentHalf))[1].num_kept == 60
+    record = fit(make_trainer(trainer_class=OnlyTheMostConfidentHalf))[1]
+    assert record.num_kept == sum(record.selected_class_counts) == 60
+
+
+def test_a_selection_that_keeps_nothing_is_refused():
+    class Nothing(kns.NoisyStudentTrainer):
+        def select(self, pseudo_labels, settings):
+            selection = super().select(pseudo_labels, settings)
+            selection.repeats[:] = 0
+            return selection
+
+    with pytest.raises(ValueError, match=r"selection must keep at least one example\. Received: 0 of 120"):
+        fit(make_trainer(trainer_class=Nothing))
 
 
 def test_a_student_class_changes_the_training_step():
@@ -370,6 +382,84 @@ def test_a_teacher_no_better_than_chance_stops_the_run():
         fit(make_trainer(constant))
     with pytest.raises(ValueError, match=r"no better than chance"):
         fit(make_trainer(teacher=constant(0)))
+
+
+def test_a_round_that_failed_can_be_tried_again_with_other_settings(tmp_path):
+    def trainer_with(threshold):
+        pseudo_labeling = kns.PseudoLabeling(confidence_threshold=threshold)
+        return make_trainer(pseudo_labeling=pseudo_labeling, directory=str(tmp_path))
+
+    with pytest.raises(ValueError, match="highest confidence"):
+        fit(trainer_with(0.999999))
+    assert len(fit(trainer_with(0.0))) == 2
+
+
+def test_labelled_data_may_be_shuffled(tmp_path):
+    shuffled = as_dataset(LABELED).shuffle(30)
+    for _ in range(2):
+        history = fit(make_trainer(directory=str(tmp_path)), shuffled)
+    assert history[1].num_kept == 120
+
+
+def test_networks_that_build_when_called_are_initialised_by_the_seed_too():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.layer = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(NUM_CLASSES, "softmax")])
+
+        def call(self, x):
+            return self.layer(tf.cast(x, tf.float32) / 255)
+
+    def run():
+        trainer = make_trainer(lambda round_index: Net())
+        fit(trainer, num_rounds=0)
+        return trainer.model
+
+    assert_same_weights(run(), run())
+
+
+def test_the_record_holds_the_validation_of_the_weights_that_training_left():
+    stopping = keras.callbacks.EarlyStopping("val_loss", mode="max", patience=1, restore_best_weights=True)
+    trainer = make_trainer()
+    history = fit(trainer, num_rounds=0, epochs=4, validation_data=TEST, callbacks=[stopping])
+    assert history[0].metrics["val_loss"] == pytest.approx(trainer.evaluate(TEST, verbose=0)[0], rel=1e-5)
+
+
+def test_promote_may_keep_the_teacher():
+    class KeepTheFirst(kns.NoisyStudentTrainer):
+        def promote(self, student, teacher, data, settings):
+            return teacher or super().promote(student, teacher, data, settings)
+
+    trainer = make_trainer(trainer_class=KeepTheFirst)
+    history = fit(trainer)
+    assert trainer.model.count_params() == history[0].num_parameters
+
+
+def test_students_that_cannot_work_are_refused_before_the_first_is_trained(tmp_path):
+    one = build()
+    for student, error, message in (
+        (lambda r: build(units=(8, 9)[r]), IndexError, "tuple index out of range"),
+        (lambda r: build(units=8 - 4 * (r == 2)), ValueError, r"at least as large as its teacher.* in round 2"),
+        (
+            lambda r: one,
+            ValueError,
+            r"must build a new model for every round\. Received: the teacher itself in round 1",
+        ),
+    ):
+        with pytest.raises(error, match=message):
+            fit(make_trainer(student, directory=str(tmp_path)), num_rounds=2)
+    with pytest.raises(ValueError, match="must build a new model for every round"):
+        fit(make_trainer(lambda r: one, allow_smaller_student=True))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_online_teacher_refuses_noise_in_the_pipeline():
+    arguments = {
+        "noise": kns.Noise(brighten, placement="pipeline"),
+        "pseudo_labeling": kns.PseudoLabeling(annotate="online"),
+    }
+    with pytest.raises(ValueError, match=r'must see clean examples.*Use placement="step" or annotate="stored"'):
+        fit(make_trainer(**arguments))
 
 
 def test_a_threshold_that_keeps_nothing_names_the_highest_confidence():

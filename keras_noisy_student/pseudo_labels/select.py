@@ -16,15 +16,25 @@ class Selection:
 
     Args:
         repeats: how often each row of the pool is used in one pass, int32 `(rows,)`: 0 drops it, above 1 duplicates it.
-        class_counts: rows of each predicted class before selection, `(num_classes,)`.
-        selected_class_counts: copies of each class after selection, `(num_classes,)`.
+        class_ids: the predicted class of each row, `(rows,)`.
+        num_classes: number of classes.
         mean_confidence: of all rows.
     """
 
     repeats: np.ndarray
-    class_counts: np.ndarray
-    selected_class_counts: np.ndarray
+    class_ids: np.ndarray
+    num_classes: int
     mean_confidence: float
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """Rows of each predicted class before selection, `(num_classes,)`."""
+        return np.bincount(self.class_ids, minlength=self.num_classes)
+
+    @property
+    def selected_class_counts(self) -> np.ndarray:
+        """Copies of each class after selection, `(num_classes,)`."""
+        return np.bincount(self.class_ids, weights=self.repeats, minlength=self.num_classes).astype(np.int64)
 
     @property
     def num_annotated(self) -> int:
@@ -71,8 +81,8 @@ def select(columns: np.ndarray, pseudo_labeling: PseudoLabeling, *, num_classes:
             repeats[members] = balanced_repeats(columns["fingerprint"][members], target, seed=seed)
     return Selection(
         repeats=repeats,
-        class_counts=np.bincount(class_ids, minlength=num_classes),
-        selected_class_counts=np.bincount(class_ids, weights=repeats, minlength=num_classes).astype(np.int64),
+        class_ids=class_ids,
+        num_classes=num_classes,
         mean_confidence=float(columns["score"].mean(dtype=np.float64)),
     )
 

@@ -33,10 +33,10 @@ def decode(encoded: Mapping[str, tf.Tensor], num_classes: int) -> tf.Tensor:
     probabilities = tf.exp(tf.cast(encoded["log_probabilities"], tf.float32))
     if "classes" not in encoded:
         return _normalize(probabilities)
-    indicator = tf.one_hot(encoded["classes"], num_classes)
-    stored = tf.einsum("bk,bkc->bc", probabilities, indicator)
-    is_stored = tf.reduce_sum(indicator, axis=1)
-    return _normalize(stored + (1 - is_stored) * encoded["mean_of_rest"])
+    rows = tf.broadcast_to(tf.range(tf.shape(probabilities)[0])[:, None], tf.shape(probabilities))
+    places = tf.stack([rows, encoded["classes"]], axis=-1)
+    rest = tf.repeat(encoded["mean_of_rest"], num_classes, axis=1)
+    return _normalize(tf.tensor_scatter_nd_update(rest, places, probabilities))
 
 
 def training_targets(row: Mapping[str, tf.Tensor], pseudo_labeling: PseudoLabeling, num_classes: int) -> tf.Tensor:

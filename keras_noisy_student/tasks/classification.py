@@ -11,6 +11,7 @@ from keras_noisy_student.argument_checks import FROM_0_BELOW_1, is_integer
 from keras_noisy_student.tasks.task import Annotation, Task
 
 _SUM_TOLERANCE = 1e-2
+_TINY = 1e-30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,29 +101,37 @@ class Classification(Task):
 
     def check_teacher(self, labels: np.ndarray, class_ids: np.ndarray) -> None:
         """The mean recall over the classes must be above `1 / num_classes`, what any constant answer reaches."""
-        recalls = [np.mean(class_ids[labels == class_id] == class_id) for class_id in np.unique(labels)]
+        examples = np.bincount(labels, minlength=self.num_classes)
+        hits = np.bincount(labels[labels == class_ids], minlength=self.num_classes)
+        recalls = hits[examples > 0] / examples[examples > 0]
         recall, chance = float(np.mean(recalls)), 1 / len(recalls)
         if recall <= chance:
             answers = np.bincount(class_ids, minlength=self.num_classes)
             raise ValueError(
                 f"The teacher is no better than chance on the labelled examples: mean recall {recall:.3f} over the "
                 f"classes, chance {chance:.3f}; {answers.max() / len(labels):.0%} of its answers are class "
-                f"{answers.argmax()}. Its pseudo-labels would be noise. Train it longer, check the learning rate and "
-                "the labels, or, for a network with batch normalization in a short run, lower `momentum` (0.9) so that "
-                "its statistics keep up."
+                f"{answers.argmax()}. Its pseudo-labels would be noise. Train it longer; check the learning rate, the "
+                "labels and the range of the inputs (does the network scale uint8 itself?). In a short run averages "
+                "lag behind: set `momentum=0.9` in batch normalization, and a smaller `ema_momentum` if the optimizer "
+                "uses EMA."
             )
 
     def loss(self, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        """Cross entropy. Targets are class ids `(batch,)` or distributions `(batch, num_classes)`."""
-        smoothing = 0.0
+        """Cross entropy. Targets are class ids `(batch,)` or distributions `(batch, num_classes)`.
+
+        An id out of range makes the loss NaN. Probabilities are not clipped as Keras clips them (at 1e-7): an example
+        that is confidently wrong would have no gradient.
+        """
+        outputs = tf.cast(outputs, tf.float32)
         if targets.dtype.is_integer:
-            targets, smoothing = tf.one_hot(tf.cast(targets, tf.int32), self.num_classes), self.label_smoothing
-        return keras.losses.categorical_crossentropy(
-            tf.cast(targets, tf.float32),
-            tf.cast(outputs, tf.float32),
-            from_logits=self.from_logits,
-            label_smoothing=smoothing,
-        )
+            targets = self._smoothed(tf.cast(targets, tf.int32))
+        logits = outputs if self.from_logits else tf.math.log(tf.maximum(outputs, _TINY))
+        return tf.nn.softmax_cross_entropy_with_logits(tf.cast(targets, tf.float32), logits)
+
+    def _smoothed(self, class_ids: tf.Tensor) -> tf.Tensor:
+        one_hot = tf.one_hot(class_ids, self.num_classes) * (1 - self.label_smoothing)
+        is_class = (class_ids >= 0) & (class_ids < self.num_classes)
+        return tf.where(is_class[:, None], one_hot + self.label_smoothing / self.num_classes, np.nan)
 
     def agreement(self, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """1 where the most likely class is that of the target, else 0."""

@@ -62,7 +62,10 @@ def test_the_signature_takes_raw_examples_in_batches_of_any_size(tmp_path):
     network = make_network(0)
     spec = tf.TensorSpec((8, 8, 3), tf.uint8)
     kns.serving.export_saved_model(network, kns.Classification(2, from_logits=True), str(tmp_path), element_spec=spec)
-    signature = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    loaded = tf.saved_model.load(str(tmp_path))
+    signature = loaded.signatures["serving_default"]
     (received,) = signature.structured_input_signature[1].values()
     assert (received.shape.as_list(), received.dtype) == ([None, 8, 8, 3], tf.uint8)
+    served = loaded.serve(np.zeros((2, 8, 8, 3), "uint8"))
+    assert sorted(served) == ["class_ids", "probabilities"]
     assert sorted(signature.structured_outputs) == ["class_ids", "probabilities"]

@@ -248,3 +248,19 @@ def test_refuses_every_constant_teacher(num_classes):
     for class_id in (0, num_classes - 1):
         with pytest.raises(ValueError, match=rf"100% of its answers are class {class_id}\."):
             Classification(num_classes).check_teacher(labels, np.full(2 * num_classes, class_id))
+
+
+def test_a_confidently_wrong_example_keeps_its_gradient():
+    logits = tf.constant([[40.0, 0.0, 0.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = Classification(3).loss(tf.constant([1]), tf.nn.softmax(logits))
+    assert float(loss[0]) == pytest.approx(40, rel=1e-5)
+    np.testing.assert_allclose(tape.gradient(loss, logits), [[1, -1, 0]], atol=1e-5)
+
+
+@pytest.mark.parametrize("class_id", [-1, 3])
+def test_the_loss_of_a_class_id_out_of_range_is_nan(class_id):
+    loss = Classification(3, label_smoothing=0.1).loss(tf.constant([class_id, 0]), tf.fill([2, 3], 1 / 3))
+    assert np.isnan(loss[0])
+    assert np.isfinite(loss[1])
