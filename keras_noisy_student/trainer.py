@@ -216,12 +216,16 @@ class NoisyStudentTrainer:
 
         teacher, records = None, []
         for settings in rounds:
-            is_done = self._run.is_finished(settings.index) or (settings.index == 0 and self._given_teacher is not None)
-            one_round = self._restore_round if is_done else self.run_round
-            teacher, record = one_round(teacher, data, settings)
+            is_finished = self._run.is_finished(settings.index)
+            if settings.index == 0 and self._given_teacher is not None:
+                teacher, record = self._start_from_given_teacher(data, settings)
+            elif is_finished:
+                teacher, record = self._restore_round(teacher, data, settings)
+            else:
+                teacher, record = self.run_round(teacher, data, settings)
             records.append(record)
             if self._verbose:
-                print(f"{record} (from {self._run.path})" if is_done else record)
+                print(f"{record} (from {self._run.path})" if is_finished else record)
         self._teacher = teacher
         return RoundsHistory(records)
 
@@ -423,6 +427,8 @@ class NoisyStudentTrainer:
 
     def _open_run(self, data: RunData) -> RunDirectory:
         run = RunDirectory(self.directory or tempfile.mkdtemp(prefix="noisy_student_"))
+        if self._verbose and self.directory is None:
+            print(f"`directory` was not given: the run is kept in {run.path}")
         teacher = None if self._given_teacher is None else weights_digest(self._given_teacher)
         run.claim({"seed": self._seed, "task": self.task, "teacher": teacher, "data": data.description()})
         return run
@@ -430,9 +436,7 @@ class NoisyStudentTrainer:
     def _restore_round(
         self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings
     ) -> tuple[NoisyStudent, RoundRecord]:
-        """Takes a finished round from the run directory, or the teacher that was given in place of round 0."""
-        if settings.index == 0 and self._given_teacher is not None:
-            return self._start_from_given_teacher(data, settings)
+        """Takes a finished round from the run directory."""
         student = self.make_student(teacher, data, settings)
         self._run.load_weights(settings.index, student.network)
         return self.promote(student, teacher, data, settings), self._run.load_record(settings.index)

@@ -16,7 +16,8 @@ class PseudoLabeling:
         confidence_threshold: in [0, 1). Only examples whose confidence (largest probability) is above it are kept.
         examples_per_class: balances the classes. A number N keeps at most the N most confident examples of each class
             and duplicates those of a smaller class at random up to N; `"auto"` takes for N the mean number of kept
-            examples per class, so that the selection stays as large as it was; `None` leaves the classes as they are.
+            examples of the classes that have any, rounded up, so that the selection stays about as large as it was;
+            `None` leaves the classes as they are.
         annotate: `"stored"` labels the pool once per round and stores the result; `"online"` stores nothing: the
             teacher runs inside the training step on the clean examples, and the threshold becomes a weight of 0 or 1.
 
