@@ -46,6 +46,12 @@ def as_parts(data: Any) -> list[Examples]:
     return [Examples(*part) for part in data]
 
 
+def check_loss_reduction(reduction: str) -> None:
+    """Raises a `ValueError` for an unknown `loss_reduction`."""
+    if reduction not in LOSS_REDUCTIONS:
+        raise ValueError(f"`loss_reduction` must be one of {LOSS_REDUCTIONS}. Received: loss_reduction={reduction!r}.")
+
+
 def num_rows(examples: Examples) -> int | tf.Tensor:
     """Rows of one part: static where it is known, which XLA needs."""
     first = tf.nest.flatten(examples.x)[0]

@@ -8,7 +8,14 @@ import tensorflow as tf
 
 from keras_noisy_student.averaged_weights import AveragedWeights, StatisticsAverage
 from keras_noisy_student.finite_loss import StopOnNonFiniteLoss
-from keras_noisy_student.joint_batch import LOSS_REDUCTIONS, Examples, LossReduction, as_parts, joint_loss, num_rows
+from keras_noisy_student.joint_batch import (
+    Examples,
+    LossReduction,
+    as_parts,
+    check_loss_reduction,
+    joint_loss,
+    num_rows,
+)
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.mask_seeds import assign_mask_seeds, seed_variables
 from keras_noisy_student.noise.model_noise import LayerNoise, set_model_noise
@@ -100,10 +107,7 @@ class NoisyStudent(keras.Model):
             steps_per_execution: steps run in one call.
             run_eagerly: whether to run without a graph, to debug.
         """
-        if loss_reduction not in LOSS_REDUCTIONS:
-            raise ValueError(
-                f"`loss_reduction` must be one of {LOSS_REDUCTIONS}. Received: loss_reduction={loss_reduction!r}."
-            )
+        check_loss_reduction(loss_reduction)
         super().compile(
             optimizer,
             metrics=metrics,

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_noisy_student import pipeline
 from keras_noisy_student.argument_checks import is_integer
-from keras_noisy_student.data_checks import evaluation_source, same_examples_source
 from keras_noisy_student.history import RoundRecord, RoundsHistory
-from keras_noisy_student.joint_batch import LOSS_REDUCTIONS, LossReduction
+from keras_noisy_student.joint_batch import LossReduction, check_loss_reduction
 from keras_noisy_student.networks import (
     check_is_new,
     check_network,
@@ -26,6 +24,7 @@ from keras_noisy_student.networks import (
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.optimizers import optimizer_for_round
+from keras_noisy_student.promoted_student import PromotedStudent
 from keras_noisy_student.pseudo_labels.annotate import annotate
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
@@ -34,12 +33,11 @@ from keras_noisy_student.pseudo_labels.store import PseudoLabels
 from keras_noisy_student.round_settings import PerRound, RoundSettings, resolve_rounds, value_at
 from keras_noisy_student.run_data import RunData, check_run_data
 from keras_noisy_student.run_directory import RunDirectory, network_digest
-from keras_noisy_student.serving import export_saved_model
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.tasks.task import Task
 
 
-class NoisyStudentTrainer:
+class NoisyStudentTrainer(PromotedStudent):
     """Trains a teacher, then students that learn from its pseudo-labels with noise, each the teacher of the next.
 
     Round 0 trains the first teacher on the labelled data alone. Every further round runs the steps below, each of which
@@ -111,7 +109,7 @@ class NoisyStudentTrainer:
             raise ValueError(f"`task` must be a Task, such as Classification(num_classes=10). Received: {task!r}.")
         if teacher is not None and not isinstance(teacher, keras.Model):
             raise ValueError(f"`teacher` must be a trained keras.Model. Received: {type(teacher).__name__}.")
-        self.task = task
+        super().__init__(task)
         self.directory = directory
         self._student = student
         self._noise = noise or Noise()
@@ -123,7 +121,6 @@ class NoisyStudentTrainer:
             raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}.")
         self._seed = int(seed)
         self._optimizer: Any = None
-        self._teacher: NoisyStudent | None = None
 
     def compile(
         self,
@@ -146,10 +143,7 @@ class NoisyStudentTrainer:
             steps_per_execution: steps run in one call; must divide `steps_per_epoch`.
             run_eagerly: whether to run without a graph, to debug.
         """
-        if loss_reduction not in LOSS_REDUCTIONS:
-            raise ValueError(
-                f"`loss_reduction` must be one of {LOSS_REDUCTIONS}. Received: loss_reduction={loss_reduction!r}."
-            )
+        check_loss_reduction(loss_reduction)
         self._optimizer = optimizer
         self._compile_arguments: dict[str, Any] = {
             "loss_reduction": loss_reduction,
@@ -208,7 +202,6 @@ class NoisyStudentTrainer:
             num_labeled=len(data.labels),
             steps_per_execution=self._compile_arguments["steps_per_execution"],
         )
-        self._element_spec = data.element_spec
         self._callbacks = callbacks
         self._verbose = 1 if verbose == "auto" else int(verbose)
         self._check_students(data, rounds)
@@ -226,7 +219,7 @@ class NoisyStudentTrainer:
             records.append(record)
             if self._verbose:
                 print(f"{record} (from {self._run.path})" if is_finished else record)
-        self._teacher = teacher
+        self._promoted(teacher, data.element_spec)
         return RoundsHistory(records)
 
     def run_round(
@@ -356,71 +349,6 @@ class NoisyStudentTrainer:
         """What is kept of the round: the last logs, with the validation of the weights that training left."""
         metrics = {name: values[-1] for name, values in epochs.items()} | self._validate(student, data)
         return RoundRecord.of(settings.index, student.network, epochs, selection, metrics=metrics)
-
-    @property
-    def teacher(self) -> NoisyStudent:
-        """The last promoted student.
-
-        Raises:
-            ValueError: before `fit_rounds`.
-        """
-        if self._teacher is None:
-            raise ValueError("There is no trained model yet. Call `fit_rounds` before this method.")
-        return self._teacher
-
-    @property
-    def model(self) -> keras.Model:
-        """The network of the last promoted student: an ordinary Keras model."""
-        return self.teacher.network
-
-    def evaluate(
-        self, data: Any, *, batch_size: int = 128, return_dict: bool = False, verbose: int | str = "auto"
-    ) -> Any:
-        """Loss and metrics of the last student on labelled data, without noise; see `keras.Model.evaluate`.
-
-        Args:
-            data: a pair of arrays `(x, y)`, or an unbatched data set of `(x, y)`.
-            batch_size: examples in a batch.
-            return_dict: whether to return a dict by name; by default a list, the loss first.
-            verbose: 0 is silent.
-        """
-        student = self.teacher
-        source = evaluation_source(data, self._element_spec, self.task, name="data")
-        return student.evaluate(source.batches(batch_size), return_dict=return_dict, verbose=verbose)
-
-    def predict(self, x: Any, *, batch_size: int = 128, verbose: int | str = "auto") -> np.ndarray:
-        """The last student's probabilities `(examples, num_classes)`, without noise.
-
-        Args:
-            x: an array of examples, or an unbatched data set of them.
-            batch_size: examples in a batch.
-            verbose: 0 is silent.
-        """
-        student = self.teacher
-        source = same_examples_source(x, self._element_spec, name="x")
-        outputs = student.predict(source.batches(batch_size), verbose=verbose)
-        return np.asarray(self.task.serve(tf.convert_to_tensor(outputs))["probabilities"])
-
-    def summary(self) -> None:
-        """Prints the summary of the last student's network, and the noise that was set in its layers."""
-        self.model.summary()
-        for layer_noise in self.teacher.layer_noise:
-            print(layer_noise)
-
-    def save(self, path: str) -> None:
-        """Saves the last student's network as a `.keras` file."""
-        self.model.save(path)
-
-    def export(self, path: str) -> None:
-        """Writes a SavedModel of the last student for serving.
-
-        It takes raw examples in batches of any size and returns what the task serves (`probabilities` and `class_ids`
-        for `Classification`), without noise. It runs with TensorFlow alone.
-
-        Args:
-            path: directory to write, for instance `"served/1"`.
-        """
-        export_saved_model(self.model, self.task, path, element_spec=self._element_spec)
 
     def _key(self, purpose: str, settings: RoundSettings) -> int:
         return seeds.stream_key(self._seed, purpose, settings.index)

@@ -11,6 +11,7 @@ PACKAGE = pathlib.Path(kns.__file__).parent
 ROWS = [
     ["__init__"],
     ["trainer"],
+    ["promoted_student"],
     ["student", "run_directory"],
     ["averaged_weights", "finite_loss", "optimizers", "serving", "history"],
     ["networks", "run_data", "round_settings"],
