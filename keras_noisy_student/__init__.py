@@ -2,9 +2,11 @@
 
 from keras_noisy_student._version import __version__
 from keras_noisy_student.history import RoundRecord, RoundsHistory
+from keras_noisy_student.noise.feature_masks import FeatureMasks
 from keras_noisy_student.noise.model_noise import LayerNoise, set_model_noise
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.noise.rand_augment import RandAugment
+from keras_noisy_student.noise.spec_augment import SpecAugment
 from keras_noisy_student.noise.stochastic_depth import StochasticDepth
 from keras_noisy_student.pipeline import joint_dataset
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
@@ -18,6 +20,7 @@ from keras_noisy_student.trainer import NoisyStudentTrainer
 __all__ = [
     "Annotation",
     "Classification",
+    "FeatureMasks",
     "LayerNoise",
     "Noise",
     "NoisyStudent",
@@ -28,6 +31,7 @@ __all__ = [
     "RoundSettings",
     "RoundsHistory",
     "RunData",
+    "SpecAugment",
     "StochasticDepth",
     "Task",
     "__version__",

@@ -1,5 +1,7 @@
 """What every Keras layer of this library must be able to do, checked in one place."""
 
+import dataclasses
+
 import keras
 import numpy as np
 
@@ -35,7 +37,7 @@ def _check_config_round_trip(layer, config):
     restored = type(layer).from_config(layer.get_config())
     assert restored.get_config() == layer.get_config()
     for name, value in config.items():
-        assert layer.get_config()[name] == value
+        assert layer.get_config()[name] == (dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value)
     registered = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(registered) is type(layer)
 
