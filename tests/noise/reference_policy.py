@@ -32,57 +32,83 @@ SIGNED_OPS = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
 _GREY = 128
 
 
-def augment(
-    image, op, magnitude, *, sign=1, center=(0, 0), overflow="clamp", contrast_mean="image", smooth_sum="exact"
-):
-    """Applies one op.
+def augment(image, op, magnitude, *, sign=1, overflow="clamp", **choices):
+    """Applies one op to a uint8 array `(height, width, channels)` of 1 or 3 channels.
 
     Args:
-        image: uint8 array `(height, width, channels)` of 1 or 3 channels.
+        image: the array.
         op: one of `OPS`.
         magnitude: 10 is full scale.
         sign: of the ops in `SIGNED_OPS`, -1 or 1.
-        center: row and column of the centre of the cut.
-        overflow: `"clamp"`, or `"paper"` for what the authors' code makes of too many bits and too high thresholds.
-        contrast_mean: `"image"` for the mean of PIL's grey image, or `"paper"` for the constant that the authors use.
-        smooth_sum: of Sharpness, `"exact"`, or `"float32"` for that of the authors, one level too low in places.
+        overflow: as of `parameter`.
+        **choices: as of `apply`.
+    """
+    number = parameter(op, magnitude, size=min(image.shape[:2]), overflow=overflow)
+    return apply(image, op, sign * number if op in SIGNED_OPS else number, **choices)
+
+
+def parameter(op, magnitude, *, size, overflow="clamp"):
+    """What the magnitude means to an op, on an image whose smaller side is `size`; None to an op without parameter.
+
+    `overflow` is `"clamp"`, or `"paper"` for what the authors' code makes of too many bits and too high thresholds.
     """
     level = magnitude / 10
     factor = level * 1.8 + 0.1
+    parameters = {
+        "Rotate": level * 30,
+        "Posterize": _num_bits(int(level * 4), overflow),
+        "Solarize": int(level * 256) % 256 if overflow == "paper" else min(int(level * 256), 256),
+        "SolarizeAdd": int(level * 110),
+        **dict.fromkeys(("Color", "Contrast", "Brightness", "Sharpness"), factor),
+        **dict.fromkeys(("ShearX", "ShearY"), level * 0.3),
+        **dict.fromkeys(("TranslateX", "TranslateY"), level * _constant(size, at_224=100)),
+        "Cutout": int(level * _constant(size, at_224=40)),
+    }
+    return parameters.get(op)
+
+
+def apply(image, op, number, *, center=(0, 0), contrast_mean="image", smooth_sum="exact"):
+    """Applies an op of a given parameter.
+
+    Args:
+        image: uint8 array `(height, width, channels)`.
+        op: one of `OPS`.
+        number: degrees of Rotate, bits kept by Posterize, first level inverted by Solarize, levels added by
+            SolarizeAdd, pixels per pixel of a shear, pixels of a translation, half the side of the cut, or a factor.
+        center: row and column of the centre of the cut.
+        contrast_mean: `"image"` for the mean of PIL's grey image, or `"paper"` for the constant that the authors use.
+        smooth_sum: of Sharpness, `"exact"`, or `"float32"` for that of the authors, one level too low in places.
+    """
     functions = {
         "AutoContrast": lambda: _auto_contrast(image),
         "Equalize": lambda: _equalize(image),
         "Invert": lambda: 255 - image,
-        "Rotate": lambda: _rotate(image, sign * level * 30),
-        "Posterize": lambda: _posterize(image, int(level * 4), overflow),
-        "Solarize": lambda: _solarize(image, int(level * 256), overflow),
-        "Color": lambda: _blend(_grey(image), image, factor),
-        "Contrast": lambda: _blend(_mean(image, contrast_mean), image, factor),
-        "Brightness": lambda: _blend(0, image, factor),
-        "Sharpness": lambda: _blend(_smooth(image, smooth_sum), image, factor),
-        "ShearX": lambda: _warp(image, [1, sign * level * 0.3, 0, 0, 1, 0]),
-        "ShearY": lambda: _warp(image, [1, 0, 0, sign * level * 0.3, 1, 0]),
-        "TranslateX": lambda: _warp(image, [1, 0, sign * level * translate_const(image), 0, 1, 0]),
-        "TranslateY": lambda: _warp(image, [1, 0, 0, 0, 1, sign * level * translate_const(image)]),
-        "SolarizeAdd": lambda: np.where(image < 128, np.minimum(np.int64(image) + int(level * 110), 255), image),
-        "Cutout": lambda: _cutout(image, center, cutout_half_size(image, magnitude)),
+        "Rotate": lambda: _rotate(image, number),
+        "Posterize": lambda: image >> (8 - number) << (8 - number),
+        "Solarize": lambda: np.where(image < number, image, 255 - image),
+        "Color": lambda: _blend(_grey(image), image, number),
+        "Contrast": lambda: _blend(_mean(image, contrast_mean), image, number),
+        "Brightness": lambda: _blend(0, image, number),
+        "Sharpness": lambda: _blend(_smooth(image, smooth_sum), image, number),
+        "ShearX": lambda: _warp(image, [1, number, 0, 0, 1, 0]),
+        "ShearY": lambda: _warp(image, [1, 0, 0, number, 1, 0]),
+        "TranslateX": lambda: _warp(image, [1, 0, number, 0, 1, 0]),
+        "TranslateY": lambda: _warp(image, [1, 0, 0, 0, 1, number]),
+        "SolarizeAdd": lambda: np.where(image < 128, np.minimum(np.int64(image) + number, 255), image),
+        "Cutout": lambda: _cutout(image, center, number),
     }
     return functions[op]().astype(np.uint8)
 
 
-def translate_const(image):
-    """Pixels of translation at magnitude 10."""
-    return _constant(image, at_224=100)
+def _num_bits(num_bits, overflow):
+    """The authors shift by `8 - num_bits` as a uint8: below 0 it wraps round, and TensorFlow shifts by 7 at most."""
+    if num_bits > 8:
+        return 1 if overflow == "paper" else 8
+    return max(num_bits, 1)
 
 
-def cutout_half_size(image, magnitude):
-    """Half the side of the cut, in pixels."""
-    return int(magnitude / 10 * _constant(image, at_224=40))
-
-
-def _constant(image, at_224):
+def _constant(size, at_224):
     """The authors' `size // 8` and `at_224`; a straight line between 64 and 224 pixels, where they have none."""
-    size = min(image.shape[:2])
     if size <= 64:
         return size // 8
     return 8 + (min(size, 224) - 64) * (at_224 - 8) / (224 - 64)
@@ -110,21 +136,6 @@ def _equalize(image):
             table = [(sum(histogram[:level]) + step // 2) // step for level in range(256)]
             equalized[..., channel] = np.minimum(table, 255)[levels]
     return equalized
-
-
-def _posterize(image, num_bits, overflow):
-    shift = 8 - max(num_bits, 1)
-    if shift < 0:
-        # The authors' shift is a uint8: below 0 it wraps round, and TensorFlow shifts by 7 at most.
-        shift = 7 if overflow == "paper" else 0
-    return image >> shift << shift
-
-
-def _solarize(image, threshold, overflow):
-    if overflow == "paper":
-        # The authors compare with a uint8.
-        threshold %= 256
-    return np.where(image < threshold, image, 255 - image)
 
 
 def _blend(degenerate, image, factor):
