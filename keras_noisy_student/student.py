@@ -17,11 +17,14 @@ from keras_noisy_student.joint_batch import (
     num_rows,
 )
 from keras_noisy_student.noise import seeds
+from keras_noisy_student.noise.autograph import call_with_autograph
+from keras_noisy_student.noise.jit_compile import resolve_jit_compile
 from keras_noisy_student.noise.mask_seeds import assign_mask_seeds, seed_variables
+from keras_noisy_student.noise.mixing import mix
 from keras_noisy_student.noise.model_noise import LayerNoise, set_model_noise
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
-from keras_noisy_student.tasks.task import Task
+from keras_noisy_student.tasks.task import Task, check_soft_targets
 
 _PARTS = ("labeled", "pseudo_labeled")
 
@@ -32,6 +35,9 @@ class NoisyStudent(keras.Model):
     Each step takes a joint batch `((x, y), (x, pseudo_label))`, applies the input noise, runs one forward pass over
     both parts together and descends the joint loss. The logs hold the loss and the accuracy of each part. Metrics given
     to `compile` are computed on the labelled part. Evaluation and prediction are those of Keras, without noise.
+
+    With `Noise(mixing=...)` a mixed example belongs to the part of its first image. The accuracy of a part is that of
+    the most probable class of the mixed target, whereas metrics given to `compile` see the label of the first image.
 
     Args:
         network: a built Keras model from `x` to the outputs that `task` expects. Its dropout and stochastic-depth rates
@@ -77,13 +83,14 @@ class NoisyStudent(keras.Model):
         self.task = task
         self.noise = noise or Noise()
         self.built = True
+        if self.noise.mixing is not None:
+            check_soft_targets(task)
         self._online_teacher = online_teacher
         self._noise_key = seeds.stream_key(seed, "input noise")
         self._mask_key = seeds.stream_key(seed, "model noise")
         self.layer_noise = self._set_model_noise()
-        self._seed_variables = seed_variables(network)
-        if isinstance(self.noise.augmentation, keras.Layer) and self.noise.placement == "step":
-            self._seed_variables += seed_variables(self.noise.augmentation)
+        random_layers = [network, *(noise for noise in self.noise.in_step() if isinstance(noise, keras.Layer))]
+        self._seed_variables = [variable for layer in random_layers for variable in seed_variables(layer)]
         self._part_losses = [keras.metrics.Mean(name=f"{part}_loss") for part in _PARTS]
         self._part_accuracies = [keras.metrics.Mean(name=f"{part}_accuracy") for part in _PARTS]
 
@@ -103,7 +110,7 @@ class NoisyStudent(keras.Model):
             optimizer: a Keras optimizer or its name.
             loss_reduction: `"mean"` over the joint batch, or `"sum_of_means"`: see `joint_batch.joint_loss`.
             metrics: computed on the labelled examples in training, and in evaluation.
-            jit_compile: whether to compile the step with XLA.
+            jit_compile: whether to compile the step with XLA, which cannot compile Keras' own MixUp and CutMix.
             steps_per_execution: steps run in one call.
             run_eagerly: whether to run without a graph, to debug.
         """
@@ -111,7 +118,7 @@ class NoisyStudent(keras.Model):
         super().compile(
             optimizer,
             metrics=metrics,
-            jit_compile=jit_compile if jit_compile != "auto" or self._noise_supports_jit() else False,
+            jit_compile=resolve_jit_compile(jit_compile, self.noise),
             steps_per_execution=steps_per_execution,
             run_eagerly=run_eagerly,
         )
@@ -156,11 +163,11 @@ class NoisyStudent(keras.Model):
         parts = [self._with_labels(part) for part in as_parts(data)]
         assign_mask_seeds(self._seed_variables, key=self._mask_key, step=self.optimizer.iterations)
         x = self._noised(parts)
+        x, targets, weights = self._mixed(x, parts)
         with tf.GradientTape() as tape:
             outputs = self(x, training=True)
             part_outputs = tf.split(outputs, [num_rows(part) for part in parts])
-            losses = [self.task.loss(part.y, output) for part, output in zip(parts, part_outputs, strict=True)]
-            weights = [_weights(part) for part in parts]
+            losses = [self.task.loss(y, output) for y, output in zip(targets, part_outputs, strict=True)]
             loss = joint_loss(losses, weights, reduction=self._loss_reduction) + self._regularization()
             # A strategy adds up the gradients of its replicas.
             scaled_loss = self.optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
@@ -169,7 +176,7 @@ class NoisyStudent(keras.Model):
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         if self._statistics is not None:
             self._statistics.update(step)
-        self._update_part_metrics(parts, part_outputs, losses, weights)
+        self._update_part_metrics(targets, part_outputs, losses, weights)
         return self._logs(parts[0], part_outputs[0], loss, part_metrics=len(parts))
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
@@ -191,15 +198,6 @@ class NoisyStudent(keras.Model):
         self.compute_metrics(x, y, self(x, training=False))
         self.reset_metrics()
 
-    def _noise_supports_jit(self) -> bool:
-        """Keras looks at the layers of the network only, and XLA cannot compile its own augmentation layers."""
-        augmentation = self.noise.augmentation
-        if augmentation is None or self.noise.placement == "pipeline":
-            return True
-        if not isinstance(augmentation, keras.Layer):
-            return False
-        return all(layer.supports_jit for layer in augmentation._flatten_layers())
-
     def _set_model_noise(self) -> tuple[LayerNoise, ...]:
         rates = {"dropout_rate": self.noise.dropout_rate, "survival_probability": self.noise.survival_probability}
         return tuple(set_model_noise(self.network, **rates))
@@ -218,9 +216,18 @@ class NoisyStudent(keras.Model):
         x = tf.nest.map_structure(lambda *tensors: tf.concat(tensors, axis=0), *[part.x for part in parts])
         if self.noise.placement == "pipeline":
             return x
-        return self.noise.augment(
-            x, tf.concat([self._noise_seeds(index, part) for index, part in enumerate(parts)], axis=0)
-        )
+        noise_seeds = tf.concat([self._noise_seeds(index, part) for index, part in enumerate(parts)], axis=0)
+        return call_with_autograph(self.noise.augment, x, noise_seeds)
+
+    def _mixed(self, x: Any, parts: list[Examples]) -> tuple[Any, list[tf.Tensor], list[tf.Tensor]]:
+        """The batch, and the targets and weights of each part, mixed if the noise says so."""
+        targets, weights = [part.y for part in parts], [_weights(part) for part in parts]
+        if self.noise.mixing is None:
+            return x, targets, weights
+        soft_targets = tf.concat([self.task.soft_targets(y) for y in targets], axis=0)
+        x, mixed_targets, mixed_weights = mix(self.noise.mixing, x, soft_targets, tf.concat(weights, axis=0))
+        sizes = [num_rows(part) for part in parts]
+        return x, tf.split(mixed_targets, sizes), tf.split(mixed_weights, sizes)
 
     def _noise_seeds(self, index: int, part: Examples) -> tf.Tensor:
         if part.has("noise_seed"):
@@ -234,13 +241,13 @@ class NoisyStudent(keras.Model):
 
     def _update_part_metrics(
         self,
-        parts: list[Examples],
+        targets: list[tf.Tensor],
         outputs: list[tf.Tensor],
         losses: list[tf.Tensor],
         weights: list[tf.Tensor],
     ) -> None:
-        for index, part in enumerate(parts):
-            agreement = self.task.agreement(part.y, outputs[index])
+        for index, y in enumerate(targets):
+            agreement = self.task.agreement(y, outputs[index])
             self._part_losses[index].update_state(losses[index], sample_weight=weights[index])
             self._part_accuracies[index].update_state(agreement, sample_weight=weights[index])
 

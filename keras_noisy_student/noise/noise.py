@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_noisy_student.argument_checks import ABOVE_0_TO_1, FROM_0_BELOW_1
+from keras_noisy_student.noise.mixing import check_mixing_layer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +26,15 @@ class Noise:
             `None`: the network's own.
         placement: `"step"` runs the augmentation inside `train_step`, on the accelerator; `"pipeline"` runs it in
             tf.data, on the CPU. The pixels are the same for an augmentation that takes `noise_seed`.
+        mixing: blends images `(batch, height, width, channels)` and their targets: `keras.layers.MixUp(...)` or
+            `keras.layers.CutMix(...)`, which XLA cannot compile, or any Keras layer from float32 `{"images", "labels"}`
+            to the same, where labels are `(batch, num_classes + 1)`, the sample weights last. Runs inside `train_step`
+            wherever `augmentation` is placed, after it, on the whole joint batch, so that labelled and pseudo-labelled
+            examples mix with each other. The network gets float32 images of the same range. `None`: no mixing.
 
     Raises:
-        ValueError: for a value out of range, or an augmentation that cannot be called.
+        ValueError: for a value out of range, an augmentation that cannot be called, or a mixing layer of half
+            precision.
 
     Example:
         >>> noise = Noise(augmentation=RandAugment(num_ops=2, magnitude=9), dropout_rate=0.5, survival_probability=0.8)
@@ -42,6 +49,7 @@ class Noise:
     dropout_rate: float | None = None
     survival_probability: float | None = None
     placement: Literal["step", "pipeline"] = "step"
+    mixing: keras.Layer | None = None
 
     def __post_init__(self) -> None:
         if self.augmentation is not None and not callable(self.augmentation):
@@ -55,6 +63,8 @@ class Noise:
             ABOVE_0_TO_1.check("survival_probability", self.survival_probability)
         if self.placement not in ("step", "pipeline"):
             raise ValueError(f'`placement` must be "step" or "pipeline". Received: placement={self.placement!r}.')
+        if self.mixing is not None:
+            check_mixing_layer(self.mixing)
 
     def augment(self, x: Any, noise_seed: tf.Tensor) -> Any:
         """Applies the input noise to a batch.
@@ -73,6 +83,11 @@ class Noise:
         if isinstance(self.augmentation, keras.Layer):
             return self.augmentation(tf.nest.map_structure(_as_float, x), training=True)
         return self.augmentation(x)
+
+    def in_step(self) -> list[Callable[..., Any]]:
+        """The input noise that runs inside the training step, in that order."""
+        augmentation = self.augmentation if self.placement == "step" else None
+        return [noise for noise in (augmentation, self.mixing) if noise is not None]
 
 
 def _as_float(tensor: tf.Tensor) -> tf.Tensor:

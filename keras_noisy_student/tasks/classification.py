@@ -123,10 +123,14 @@ class Classification(Task):
         that is confidently wrong would have no gradient.
         """
         outputs = tf.cast(outputs, tf.float32)
-        if targets.dtype.is_integer:
-            targets = self._smoothed(tf.cast(targets, tf.int32))
         logits = outputs if self.from_logits else tf.math.log(tf.maximum(outputs, _TINY))
-        return tf.nn.softmax_cross_entropy_with_logits(tf.cast(targets, tf.float32), logits)
+        return tf.nn.softmax_cross_entropy_with_logits(self.soft_targets(targets), logits)
+
+    def soft_targets(self, targets: tf.Tensor) -> tf.Tensor:
+        """Class ids one-hot and smoothed; distributions as they are."""
+        if targets.dtype.is_integer:
+            return self._smoothed(tf.cast(targets, tf.int32))
+        return tf.cast(targets, tf.float32)
 
     def _smoothed(self, class_ids: tf.Tensor) -> tf.Tensor:
         one_hot = tf.one_hot(class_ids, self.num_classes) * (1 - self.label_smoothing)

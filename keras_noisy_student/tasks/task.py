@@ -19,7 +19,7 @@ class Annotation(NamedTuple):
 
 
 class Task(abc.ABC):
-    """What the library asks of a task. Subclass it for targets of another kind.
+    """What the library asks of a task. Subclass it for targets of another kind; only `soft_targets` may be left out.
 
     Attributes:
         num_classes: number of classes that selection balances.
@@ -47,6 +47,14 @@ class Task(abc.ABC):
     def loss(self, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """The loss of each example, float32 `(batch,)`."""
 
+    def soft_targets(self, targets: tf.Tensor) -> tf.Tensor:
+        """Targets as distributions, float32 `(batch, num_classes)`: what `Noise(mixing=...)` mixes.
+
+        A task may leave it out, and cannot be trained with mixing then. With it, `loss` must be linear in distributions
+        and `agreement` take them too.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define `soft_targets`.")
+
     @abc.abstractmethod
     def agreement(self, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """How far each output agrees with its target, float32 `(batch,)` in [0, 1]: the accuracy when averaged."""
@@ -62,3 +70,13 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def metrics(self) -> list[Any]:
         """The metrics that are compiled when the user names none."""
+
+
+def check_soft_targets(task: Task) -> None:
+    """Raises a `ValueError` when a task leaves out `soft_targets`."""
+    if type(task).soft_targets is Task.soft_targets:
+        raise ValueError(
+            "`mixing` needs a task whose targets can be written as distributions. Received: a "
+            f"{type(task).__name__} without `soft_targets`. Define `soft_targets(targets)`, which returns float32 "
+            "(batch, num_classes), or pass mixing=None."
+        )

@@ -264,3 +264,18 @@ def test_the_loss_of_a_class_id_out_of_range_is_nan(class_id):
     loss = Classification(3, label_smoothing=0.1).loss(tf.constant([class_id, 0]), tf.fill([2, 3], 1 / 3))
     assert np.isnan(loss[0])
     assert np.isfinite(loss[1])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64"])
+def test_soft_targets_of_class_ids_are_smoothed(dtype):
+    targets = Classification(3, label_smoothing=0.3).soft_targets(tf.constant(CLASS_IDS.astype(dtype)))
+    assert targets.dtype == tf.float32
+    np.testing.assert_allclose(targets, 0.7 * np.eye(3)[CLASS_IDS] + 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_soft_targets_of_distributions_are_the_distributions(dtype):
+    probabilities = distributions(6).astype(dtype)
+    targets = Classification(3, label_smoothing=0.3).soft_targets(tf.constant(probabilities))
+    assert targets.dtype == tf.float32
+    np.testing.assert_array_equal(targets, probabilities.astype("float32"))
