@@ -3,7 +3,6 @@
 import tensorflow as tf
 
 from keras_noisy_student.noise import seeds
-from keras_noisy_student.noise.float32 import rounded_product
 from keras_noisy_student.noise.uniform_integers import uniform_integers
 
 _PARTS_OF_A_FRAME = 4096
@@ -17,8 +16,9 @@ def time_warp(features: tf.Tensor, lengths: tf.Tensor, keys: tf.Tensor, *, max_d
     so that each side keeps a frame at least. An utterance shorter than `2 * max_distance + 3` has none and is left
     alone.
 
-    Sources are computed in integers, in whole 1/4096ths of a frame, and interpolated with one rounding of the product:
-    the bits are the same in eager mode, in a graph and under XLA.
+    Sources are computed in integers, in whole 1/4096ths of a frame. The product of the interpolation is scaled by a
+    power of two before it is added, which is exact, so that a fused multiply-add rounds as often as two operations: the
+    bits are the same in eager mode, in a graph and under XLA.
 
     Args:
         features: float `(batch, time, frequency)`.
@@ -67,4 +67,4 @@ def _interpolate(features: tf.Tensor, sources: tf.Tensor, lengths: tf.Tensor) ->
     left = tf.cast(tf.gather(features, left_frames, batch_dims=1), tf.float32)
     right = tf.cast(tf.gather(features, tf.minimum(left_frames + 1, last), batch_dims=1), tf.float32)
     parts = tf.cast(sources % _PARTS_OF_A_FRAME, tf.float32)[:, :, None]
-    return tf.cast(left + rounded_product(right - left, parts) * (1 / _PARTS_OF_A_FRAME), features.dtype)
+    return tf.cast(left + (right - left) * parts * (1 / _PARTS_OF_A_FRAME), features.dtype)

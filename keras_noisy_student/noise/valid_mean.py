@@ -3,8 +3,6 @@
 import tensorflow as tf
 
 _EXPONENT_BITS = 0x7F800000
-# Keeps the step of an utterance of zeros above 0.
-_TINY = 2.0**-90
 
 
 def valid_mean(features: tf.Tensor, is_valid: tf.Tensor) -> tf.Tensor:
@@ -28,13 +26,13 @@ def valid_mean(features: tf.Tensor, is_valid: tf.Tensor) -> tf.Tensor:
     """
     values = tf.where(is_valid[:, :, None], tf.cast(features, tf.float32), 0.0)
     largest = tf.reduce_max(tf.abs(values), axis=[1, 2], keepdims=True)
-    step = _power_of_two_up_to(tf.maximum(largest, _TINY)) * 2.0**-22
-    total = tf.reduce_sum(tf.cast(tf.round(values / step), tf.int64), axis=[1, 2])
+    step = _power_of_two_up_to(largest) * 2.0**-22
+    total = tf.reduce_sum(tf.cast(tf.round(tf.math.divide_no_nan(values, step)), tf.int64), axis=[1, 2])
     num_values = tf.reduce_sum(tf.cast(is_valid, tf.int32), axis=1) * tf.shape(features)[2]
     mean = tf.cast(total, tf.float64) / tf.cast(tf.maximum(num_values, 1), tf.float64)
     return tf.cast(mean * tf.cast(step[:, 0, 0], tf.float64), tf.float32)
 
 
 def _power_of_two_up_to(numbers: tf.Tensor) -> tf.Tensor:
-    """Clears the mantissa of positive float32 numbers."""
+    """Clears the mantissa of float32 numbers from 0 on; 0 stays 0."""
     return tf.bitcast(tf.bitwise.bitwise_and(tf.bitcast(numbers, tf.int32), _EXPONENT_BITS), tf.float32)

@@ -77,6 +77,12 @@ def _assert_uniform(counts):
     assert chi_squared < degrees + 4 * np.sqrt(2 * degrees), counts
 
 
+def test_a_fraction_of_the_size_is_rounded_down_as_in_python():
+    keys, sizes = tf.range(500, dtype=tf.int64), np.full(500, 50, np.int32)
+    widths = draw_masks(FeatureMasks(1, max_fraction=0.58), keys, sizes, _NUM_STEPS).numpy().sum(1)
+    assert widths.max() == int(0.58 * 50) == 28
+
+
 def test_masks_of_one_utterance_are_independent():
     keys, sizes = tf.range(4000, dtype=tf.int64), np.full(4000, 40, np.int32)
     one, two = (draw_masks(FeatureMasks(num, max_width=4), keys, sizes, 40).numpy() for num in (1, 2))
