@@ -27,7 +27,9 @@ def valid_mean(features: tf.Tensor, is_valid: tf.Tensor) -> tf.Tensor:
     values = tf.where(is_valid[:, :, None], tf.cast(features, tf.float32), 0.0)
     largest = tf.reduce_max(tf.abs(values), axis=[1, 2], keepdims=True)
     step = _power_of_two_up_to(largest) * 2.0**-22
-    total = tf.reduce_sum(tf.cast(tf.round(tf.math.divide_no_nan(values, step)), tf.int64), axis=[1, 2])
+    # int32 on the way: XLA vectorizes either conversion, but not the one from float32 to int64 (twice the time in all).
+    steps = tf.cast(tf.round(tf.math.divide_no_nan(values, step)), tf.int32)
+    total = tf.reduce_sum(tf.cast(steps, tf.int64), axis=[1, 2])
     num_values = tf.reduce_sum(tf.cast(is_valid, tf.int32), axis=1) * tf.shape(features)[2]
     mean = tf.cast(total, tf.float64) / tf.cast(tf.maximum(num_values, 1), tf.float64)
     return tf.cast(mean * tf.cast(step[:, 0, 0], tf.float64), tf.float32)
