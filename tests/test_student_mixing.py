@@ -140,6 +140,18 @@ def test_the_whole_joint_batch_is_mixed_at_once_after_the_augmentation():
 
 
 @pytest.mark.parametrize("layer_class", LAYERS)
+def test_metrics_given_to_compile_see_the_labels_of_the_first_images(layer_class):
+    def spy(y_true, y_pred):
+        seen.append(np.array(y_true))
+        return tf.zeros(len(y_true))
+
+    seen = []
+    labeled, pseudo_labeled = make_parts()
+    fit_student(labeled, pseudo_labeled, noise=kns.Noise(mixing=layer_class()), steps=2, metrics=[spy])
+    np.testing.assert_array_equal(np.ravel(seen[-2:]), [*labeled[1], *labeled[1]])
+
+
+@pytest.mark.parametrize("layer_class", LAYERS)
 def test_labelled_and_pseudo_labelled_examples_mix_with_each_other(layer_class):
     layer, transformations = recording(layer_class)
     fit_student(*make_parts(), noise=kns.Noise(mixing=layer), steps=3)
