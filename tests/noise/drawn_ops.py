@@ -7,6 +7,7 @@ import functools
 import itertools
 
 import numpy as np
+import tensorflow as tf
 
 import keras_noisy_student as kns
 from tests.noise import reference_policy
@@ -29,6 +30,20 @@ def images(num):
 def recognize(noised):
     """For each noised image `(op, sign, center)`; the sign is 0 and the centre None where the op has none."""
     return [_nearest_choice(pixels.tobytes()) for pixels in np.asarray(noised)]
+
+
+@functools.cache
+def keys_of_choices():
+    """Keys by the `(op, sign)` that they draw: one for each, and six for Cutout."""
+    keys, layer_of_one_op = np.arange(600), layer()
+    augment = tf.function(lambda images: layer_of_one_op(images, noise_seed=keys))
+    drawn = recognize(augment(images(len(keys))))
+    chosen = {}
+    for key, (op, sign, _) in zip(keys, drawn, strict=True):
+        keys_of_choice = chosen.setdefault((op, sign), [])
+        if len(keys_of_choice) < (6 if op == "Cutout" else 1):
+            keys_of_choice.append(key)
+    return chosen
 
 
 @functools.cache

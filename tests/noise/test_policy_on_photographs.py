@@ -1,6 +1,7 @@
 """Every op of `kns.RandAugment` against the slow reference, on photographs, at five magnitudes."""
 
 import functools
+import inspect
 import math
 
 import numpy as np
@@ -34,22 +35,9 @@ def _photograph(crop):
 
 
 @functools.cache
-def _keys_of_choices():
-    """Keys by the `(op, sign)` that they draw: one for each, and six for Cutout."""
-    keys, layer = np.arange(600), drawn_ops.layer()
-    augment = tf.function(lambda images: layer(images, noise_seed=keys))
-    keys_of_choices = {}
-    for key, (op, sign, _) in zip(keys, drawn_ops.recognize(augment(drawn_ops.images(len(keys)))), strict=True):
-        keys_of_choice = keys_of_choices.setdefault((op, sign), [])
-        if len(keys_of_choice) < (6 if op == "Cutout" else 1):
-            keys_of_choice.append(key)
-    return keys_of_choices
-
-
-@functools.cache
 def _noised(crop, magnitude, overflow, jit_compile):
     """What the layer makes of a photograph, by `(op, sign)`; and of a black image, to see where Cutout cuts."""
-    keys_of_choices = _keys_of_choices()
+    keys_of_choices = drawn_ops.keys_of_choices()
     photograph = _photograph(crop)
     black = [(key, np.zeros_like(photograph), "black") for key in keys_of_choices["Cutout", 0]]
     rows = [(key, photograph, choice) for choice, keys in keys_of_choices.items() for key in keys] + black
@@ -118,6 +106,17 @@ def test_cutout_equals_the_reference(magnitude):
 @pytest.mark.parametrize("op", ["Posterize", "Solarize"])
 def test_the_papers_overflow_equals_the_reference(op, magnitude):
     _check_op(op, "square", magnitude, overflow="paper")
+
+
+@pytest.mark.xfail(
+    "constants" not in inspect.signature(kns.RandAugment).parameters, reason="RandAugment without `constants`"
+)
+@pytest.mark.parametrize("crop", _CROPS)
+def test_contrast_with_the_papers_mean_equals_the_reference(crop):
+    photograph, constants = _photograph(crop), kns.OpConstants(contrast_mean="paper")
+    layer = kns.RandAugment(1, 9, ops=["Contrast"], constants=constants)
+    actual = tf.function(lambda image: layer(image, noise_seed=0))(photograph)
+    np.testing.assert_array_equal(actual, reference_policy.augment(photograph, "Contrast", 9, contrast_mean="paper"))
 
 
 @pytest.mark.parametrize(("crop", "magnitude"), [("square", 9), ("grey", 27)])
