@@ -3,8 +3,10 @@
 from keras_noisy_student._version import __version__
 from keras_noisy_student.history import RoundRecord, RoundsHistory
 from keras_noisy_student.noise.feature_masks import FeatureMasks
+from keras_noisy_student.noise.image_noise import ImageNoise
 from keras_noisy_student.noise.model_noise import LayerNoise, set_model_noise
 from keras_noisy_student.noise.noise import Noise
+from keras_noisy_student.noise.op_settings import OpSettings
 from keras_noisy_student.noise.rand_augment import RandAugment
 from keras_noisy_student.noise.spec_augment import SpecAugment
 from keras_noisy_student.noise.stochastic_depth import StochasticDepth
@@ -21,10 +23,12 @@ __all__ = [
     "Annotation",
     "Classification",
     "FeatureMasks",
+    "ImageNoise",
     "LayerNoise",
     "Noise",
     "NoisyStudent",
     "NoisyStudentTrainer",
+    "OpSettings",
     "PseudoLabeling",
     "RandAugment",
     "RoundRecord",

@@ -46,5 +46,6 @@ class Interval:
 
 
 FROM_0_BELOW_1 = Interval(0, 1, includes_low=True)
+FROM_0_TO_1 = Interval(0, 1, includes_low=True, includes_high=True)
 ABOVE_0_TO_1 = Interval(0, 1, includes_high=True)
 POSITIVE = Interval(0, math.inf)

@@ -53,11 +53,6 @@ def _two_numbers(cell):
     return float(first), float(second)
 
 
-_until_the_arguments_exist = pytest.mark.xfail(
-    "constants" not in inspect.signature(kns.RandAugment).parameters, reason="RandAugment without `constants`"
-)
-
-
 class TestHere:
     @pytest.mark.parametrize("column", _HERE["Rotate"])
     def test_the_layer_applies_the_parameters_of_the_table(self, column):
@@ -88,11 +83,9 @@ class TestHere:
         at_9 = {op: _AT_9[op]["here, paper"].split(" = ")[1] for op in _HERE}
         assert at_9 == {op: cells["9"] for op, cells in _HERE.items()}
 
-    @_until_the_arguments_exist
     def test_the_defaults_are_those_of_the_layer(self):
         _check_defaults("here", kns.RandAugment)
 
-    @_until_the_arguments_exist
     def test_the_code_runs(self):
         namespace = {}
         for block in re.findall(r"```python\n(.*?)```", _PAGE, flags=re.DOTALL):
@@ -102,7 +95,7 @@ class TestHere:
 
 def _layer_of_column(column, **config):
     overflow = "paper" if "paper" in column else "clamp"
-    return kns.RandAugment(1, int(re.match(r"\d+", column)[0]), overflow=overflow, **config)
+    return kns.RandAugment(1, int(re.match(r"\d+", column)[0]), overflow=overflow, jit_compile=False, **config)
 
 
 @pytest.fixture(scope="module")

@@ -11,28 +11,34 @@ from typing import TypeAlias
 import tensorflow as tf
 
 from keras_noisy_student.noise.float32 import rounded_product
+from keras_noisy_student.noise.materialized import materialized
+from keras_noisy_student.noise.rows import as_rows
 
 Number: TypeAlias = int | float | tf.Tensor
 
-FILL_LEVEL = 128
 _SOLARIZE_ADD_THRESHOLD = 128
 
 
 def auto_contrast(image: tf.Tensor) -> tf.Tensor:
     """Stretches each channel to the full range: `255 / (high - low) * (image - low)`; a flat channel is kept."""
-    rows = tf.reshape(image, [tf.shape(image)[0], -1])
-    low = _reduce_channels(tf.reduce_min, rows, image.shape[-1])
-    high = _reduce_channels(tf.reduce_max, rows, image.shape[-1])
+    rows = as_rows(image)
+    extremes = materialized(tf.stack([_fold_rows(tf.minimum, rows), _fold_rows(tf.maximum, rows)]))
+    of_channels = tf.cast(tf.reshape(extremes, [2, -1, image.shape[-1]]), tf.float32)
+    low, high = tf.reduce_min(of_channels[0], 0), tf.reduce_max(of_channels[1], 0)
     scale = tf.where(high > low, 255.0 / tf.maximum(high - low, 1.0), 1.0)
     offset = tf.where(high > low, rounded_product(scale, low), 0.0)
-    width = tf.shape(image)[1:2]
-    stretched = rounded_product(tf.tile(scale, width), tf.cast(rows, tf.float32)) - tf.tile(offset, width)
-    return tf.reshape(_truncate(stretched), tf.shape(image))
+    scale, offset = tf.unstack(materialized(tf.tile(tf.stack([scale, offset]), [1, tf.shape(image)[1]])))
+    return tf.reshape(_truncate(rounded_product(scale, tf.cast(rows, tf.float32)) - offset), tf.shape(image))
 
 
-def _reduce_channels(reduce: Callable[[tf.Tensor, int], tf.Tensor], rows: tf.Tensor, num_channels: int) -> tf.Tensor:
-    """Reduces rows of interleaved channels to float32 `(channels,)`, whole rows first: twice as fast under XLA."""
-    return tf.cast(reduce(tf.reshape(reduce(rows, 0), [-1, num_channels]), 0), tf.float32)
+def _fold_rows(extreme: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], rows: tf.Tensor) -> tf.Tensor:
+    """Reduces `(height, size)` to `(size,)` by halves (which may overlap): XLA vectorizes that, but no reduction."""
+    if rows.shape[0] is None:
+        return tf.foldl(extreme, rows)
+    while rows.shape[0] > 1:
+        half = (rows.shape[0] + 1) // 2
+        rows = extreme(rows[:half], rows[-half:])
+    return rows[0]
 
 
 def equalize(image: tf.Tensor) -> tf.Tensor:
@@ -42,12 +48,13 @@ def equalize(image: tf.Tensor) -> tf.Tensor:
     `(count of levels below v + step // 2) // step`. A channel whose step is 0 is kept.
     """
     num_channels = image.shape[-1]
-    positions = tf.cast(image, tf.int32) + 256 * tf.range(num_channels)
+    channel_of_level = tf.tile(tf.range(num_channels), tf.shape(image)[1:2])
+    positions = tf.cast(as_rows(image), tf.int32) + 256 * channel_of_level
     counts = tf.raw_ops.DenseBincount(
         input=tf.reshape(positions, [-1]), size=256 * num_channels, weights=tf.zeros([0], tf.int32)
     )
-    table = _materialized(_equalizing_table(tf.reshape(counts, [num_channels, 256])))
-    return tf.gather(tf.reshape(table, [-1]), positions)
+    table = materialized(tf.reshape(_equalizing_table(tf.reshape(counts, [num_channels, 256])), [-1]))
+    return tf.reshape(tf.gather(table, positions), tf.shape(image))
 
 
 def _equalizing_table(counts: tf.Tensor) -> tf.Tensor:
@@ -58,11 +65,6 @@ def _equalizing_table(counts: tf.Tensor) -> tf.Tensor:
     below = tf.cumsum(counts, axis=1, exclusive=True)
     equalized = tf.minimum((below + step // 2) // tf.maximum(step, 1), 255)
     return tf.cast(tf.where(step > 0, equalized, tf.range(256)), tf.uint8)
-
-
-def _materialized(table: tf.Tensor) -> tf.Tensor:
-    """Copies `table` by a scatter, which XLA does not fuse: else it would recompute the table for every pixel."""
-    return tf.tensor_scatter_nd_update(tf.zeros_like(table), tf.range(table.shape[0])[:, None], table)
 
 
 def invert(image: tf.Tensor) -> tf.Tensor:
@@ -96,10 +98,16 @@ def color(image: tf.Tensor, factor: Number) -> tf.Tensor:
 
 
 def contrast(image: tf.Tensor, factor: Number) -> tf.Tensor:
-    """Blends with the rounded mean of PIL's grey image (the authors' mean is a constant by mistake)."""
+    """Blends with the rounded mean of PIL's grey image."""
     total = tf.reduce_sum(tf.cast(tf.reduce_sum(_pil_grey(image), 1), tf.int64))
     num_pixels = tf.size(image[..., 0], tf.int64)
     mean = (2 * total + num_pixels) // (2 * num_pixels)
+    return _blend(tf.cast(mean, tf.float32), image, factor)
+
+
+def contrast_of_the_paper(image: tf.Tensor, factor: Number) -> tf.Tensor:
+    """Blends with the number of pixels / 256, up to 255: the authors' code, which means to blend with the mean."""
+    mean = tf.minimum(tf.size(image[..., 0]) // 256, 255)
     return _blend(tf.cast(mean, tf.float32), image, factor)
 
 
@@ -114,15 +122,21 @@ def sharpness(image: tf.Tensor, factor: Number) -> tf.Tensor:
     The mean is truncated, as the authors do (PIL rounds it), but from the exact sum: the authors' float32 sum puts
     some flat areas one level too low.
     """
-    padded = tf.pad(tf.cast(image, tf.int16), [[1, 1], [1, 1], [0, 0]])
-    columns = padded[:-2] + padded[1:-1] + padded[2:]
-    total = columns[:, :-2] + columns[:, 1:-1] + columns[:, 2:] + 4 * padded[1:-1, 1:-1]
+    rows, step = as_rows(image), image.shape[-1]
+    levels = tf.cast(rows, tf.int16)
+    columns = levels[:-2] + levels[1:-1] + levels[2:]
+    total = columns[:, : -2 * step] + columns[:, step:-step] + columns[:, 2 * step :] + 4 * levels[1:-1, step:-step]
     smooth = tf.floor((tf.cast(total, tf.float32) + 0.5) * (1 / 13))
-    return tf.where(_interior(image), _blend(smooth, image, factor), image)
+    middle = rows[1:-1]
+    interior = _blend(smooth, middle[:, step:-step], factor)
+    # `[1:][-1:]` rather than `[-1:]`: an image of one row or column has no second border.
+    middle = tf.concat([middle[:, :step], interior, middle[:, step:][:, -step:]], 1)
+    sharpened = tf.concat([rows[:1], middle, rows[1:][-1:]], 0)
+    return tf.reshape(sharpened, tf.shape(image))
 
 
-def cutout(image: tf.Tensor, center: tuple[Number, Number], half_size: Number) -> tf.Tensor:
-    """Fills the rows and columns from `center - half_size` up to `center + half_size` (excluded) with 128."""
+def cutout(image: tf.Tensor, center: tuple[Number, Number], half_size: Number, *, fill: int = 128) -> tf.Tensor:
+    """Fills the rows and columns from `center - half_size` up to `center + half_size` (excluded) with `fill`."""
     rows, columns = _rows_and_columns(image)
     is_cut = (
         (rows >= center[0] - half_size)
@@ -130,16 +144,20 @@ def cutout(image: tf.Tensor, center: tuple[Number, Number], half_size: Number) -
         & (columns >= center[1] - half_size)
         & (columns < center[1] + half_size)
     )
-    return tf.where(is_cut, tf.constant(FILL_LEVEL, tf.uint8), image)
+    return tf.where(is_cut, tf.constant(fill, tf.uint8), image)
 
 
 def _blend(degenerate: tf.Tensor, image: tf.Tensor, factor: Number) -> tf.Tensor:
-    """`degenerate + factor * (image - degenerate)` in float32, clipped and truncated."""
+    """`degenerate + factor * (image - degenerate)` in float32, clipped and rounded down."""
     return _truncate(degenerate + rounded_product(factor, tf.cast(image, tf.float32) - degenerate))
 
 
 def _truncate(levels: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.clip_by_value(levels, 0.0, 255.0), tf.uint8)
+    """Clips to [0, 255] and rounds down, to uint8.
+
+    From 2^23 on the last bits of a float32 are its integer: reading them there is twice as fast as converting.
+    """
+    return tf.cast(tf.bitcast(tf.floor(tf.clip_by_value(levels, 0.0, 255.0)) + 2.0**23, tf.int32), tf.uint8)
 
 
 def _grey(image: tf.Tensor) -> tf.Tensor:
@@ -154,12 +172,6 @@ def _pil_grey(image: tf.Tensor) -> tf.Tensor:
     if image.shape[-1] == 1:
         return levels[..., 0]
     return tf.bitwise.right_shift(tf.reduce_sum(levels * tf.constant([19595, 38470, 7471]), -1) + 32768, 16)
-
-
-def _interior(image: tf.Tensor) -> tf.Tensor:
-    rows, columns = _rows_and_columns(image)
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
-    return (rows > 0) & (rows < height - 1) & (columns > 0) & (columns < width - 1)
 
 
 def _rows_and_columns(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -3,13 +3,6 @@
 import dataclasses
 from typing import Literal
 
-import tensorflow as tf
-
-_IMAGENET_SIZE = 224
-_SMALL_SIZE = 64
-_IMAGENET_TRANSLATION = 100
-_IMAGENET_CUTOUT = 40
-
 
 @dataclasses.dataclass(frozen=True)
 class OpParameters:
@@ -18,8 +11,6 @@ class OpParameters:
     Args:
         magnitude: 10 is the paper's full scale; every parameter below is in proportion to `level = magnitude / 10`.
         overflow: what becomes of a parameter that leaves its range (see `RandAugment`).
-        translate_const: translation in pixels at level 1, or `None` for the default of the image's size.
-        cutout_const: half the side of the cut square in pixels at level 1, or `None`, likewise.
 
     Reference:
         Cubuk et al. 2019, RandAugment: practical automated data augmentation with a reduced search space, arXiv
@@ -28,12 +19,10 @@ class OpParameters:
 
     magnitude: float
     overflow: Literal["clamp", "paper"] = "clamp"
-    translate_const: float | None = None
-    cutout_const: float | None = None
 
     @property
     def level(self) -> float:
-        """1 at the paper's full scale."""
+        """1 at the paper's full scale; what Translate and Cutout multiply their constant with."""
         return self.magnitude / 10
 
     @property
@@ -69,30 +58,3 @@ class OpParameters:
     def solarize_addition(self) -> int:
         """Added by SolarizeAdd."""
         return int(self.level * 110)
-
-    def translation(self, height: int | tf.Tensor, width: int | tf.Tensor) -> tf.Tensor:
-        """Pixels, as a float32 scalar."""
-        return tf.cast(self._scaled(self.translate_const, _IMAGENET_TRANSLATION, height, width), tf.float32)
-
-    def cutout_half_size(self, height: int | tf.Tensor, width: int | tf.Tensor) -> tf.Tensor:
-        """Pixels, as an int32 scalar."""
-        return tf.cast(self._scaled(self.cutout_const, _IMAGENET_CUTOUT, height, width), tf.int32)
-
-    def _scaled(
-        self, constant: float | None, imagenet_constant: int, height: int | tf.Tensor, width: int | tf.Tensor
-    ) -> tf.Tensor:
-        """`level * constant` in float64, which truncates like the authors' Python numbers."""
-        if constant is None:
-            constant = constant_for_size(tf.minimum(height, width), imagenet_constant)
-        return tf.cast(constant, tf.float64) * tf.constant(self.level, tf.float64)
-
-
-def constant_for_size(size: tf.Tensor | int, imagenet_constant: int) -> tf.Tensor:
-    """The translation or cutout constant of an image whose smaller side is `size`.
-
-    The paper's `size // 8` up to 64 pixels, its ImageNet constant from 224 on, and a straight line between the two.
-    """
-    slope = (imagenet_constant - _SMALL_SIZE // 8) / (_IMAGENET_SIZE - _SMALL_SIZE)
-    eighth = tf.cast(tf.minimum(size, _SMALL_SIZE) // 8, tf.float64)
-    excess = tf.cast(tf.clip_by_value(size, _SMALL_SIZE, _IMAGENET_SIZE) - _SMALL_SIZE, tf.float64)
-    return eighth + excess * tf.constant(slope, tf.float64)

@@ -119,6 +119,13 @@ def test_contrast_blends_with_the_mean_of_pil(factor):
 
 
 @pytest.mark.parametrize("factor", _FACTORS)
+def test_contrast_of_the_paper_blends_with_the_number_of_pixels_over_256(factor):
+    for image in [*IMAGES, np.zeros((300, 300, 1), np.uint8)]:
+        constant = min(image.shape[0] * image.shape[1] // 256, 255)
+        np.testing.assert_array_equal(image_ops.contrast_of_the_paper(image, factor), _blend(constant, image, factor))
+
+
+@pytest.mark.parametrize("factor", _FACTORS)
 def test_brightness_is_pils(factor):
     brightened = [image_ops.brightness(image, factor).numpy() for image in IMAGES]
     _assert_all_equal(brightened, [_blend(0, image, factor) for image in IMAGES])
@@ -177,6 +184,7 @@ _OPS_AND_PARAMETERS = {
     image_ops.solarize_add: [(99,), (297,)],
     image_ops.color: [(factor,) for factor in _FACTORS],
     image_ops.contrast: [(factor,) for factor in _FACTORS],
+    image_ops.contrast_of_the_paper: [(1.72,)],
     image_ops.brightness: [(factor,) for factor in _FACTORS],
     image_ops.sharpness: [(factor,) for factor in _FACTORS],
     image_ops.cutout: [((3, 40), 12)],

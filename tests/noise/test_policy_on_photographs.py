@@ -1,7 +1,6 @@
 """Every op of `kns.RandAugment` against the slow reference, on photographs, at five magnitudes."""
 
 import functools
-import inspect
 import math
 
 import numpy as np
@@ -45,7 +44,7 @@ def _noised(crop, magnitude, overflow, jit_compile):
     rows = [(key, photograph, choice) for choice, keys in keys_of_choices.items() for key in keys] + black
     keys, images, choices = zip(*rows, strict=True)
 
-    layer = kns.RandAugment(1, magnitude, overflow=overflow)
+    layer = kns.RandAugment(1, magnitude, overflow=overflow, jit_compile=jit_compile)
     augment = tf.function(lambda images, keys: layer(images, noise_seed=keys), jit_compile=jit_compile)
     noised = {}
     for choice, pixels in zip(choices, augment(np.stack(images), np.stack(keys)).numpy(), strict=True):
@@ -114,13 +113,10 @@ def test_the_papers_overflow_equals_the_reference(op, magnitude):
     _check_op(op, "square", magnitude, overflow="paper")
 
 
-@pytest.mark.xfail(
-    "constants" not in inspect.signature(kns.RandAugment).parameters, reason="RandAugment without `constants`"
-)
 @pytest.mark.parametrize("crop", _CROPS)
 def test_contrast_with_the_papers_mean_equals_the_reference(crop):
-    photograph, constants = _photograph(crop), kns.OpConstants(contrast_mean="paper")
-    layer = kns.RandAugment(1, 9, ops=["Contrast"], constants=constants)
+    photograph, settings = _photograph(crop), kns.OpSettings(contrast_mean="paper")
+    layer = kns.RandAugment(1, 9, ops=["Contrast"], op_settings=settings, jit_compile=False)
     actual = tf.function(lambda image: layer(image, noise_seed=0))(photograph)
     np.testing.assert_array_equal(actual, reference_policy.augment(photograph, "Contrast", 9, contrast_mean="paper"))
 

@@ -6,8 +6,11 @@ import pytest
 import tensorflow as tf
 
 from keras_noisy_student.noise import geometry, image_ops, seeds
+from keras_noisy_student.noise.magnitudes import jittered_magnitudes
 from keras_noisy_student.noise.op_parameters import OpParameters
-from keras_noisy_student.noise.rand_augment import OPS, RandAugment
+from keras_noisy_student.noise.op_settings import OpSettings
+from keras_noisy_student.noise.rand_augment import RandAugment
+from keras_noisy_student.noise.random_op import DRAWS_PER_OP, GEOMETRIC_OPS, OPS
 from tests.layer_contract import check_layer
 
 # Keras itself, when it saves a model, with NumPy 2.
@@ -32,38 +35,49 @@ def _compiled(jit_compile, num_channels=None, **config):
     return lambda images, keys: function(images, keys).numpy()
 
 
-def _augment_slowly(image, key, num_ops, parameters):
+def _augment_slowly(image, key, layer):
     """The policy, image by image and op by op, from the same draws."""
-    draws = seeds.uniform(tf.reshape(key, [1]), 4 * num_ops).numpy().reshape(num_ops, 4)
-    for op_draw, sign_draw, row_draw, column_draw in draws.tolist():
-        op = OPS[int(op_draw * len(OPS))]
-        center = (int(row_draw * _HEIGHT), int(column_draw * _WIDTH))
-        image = _apply(op, image, -1 if sign_draw < 0.5 else 1, center, parameters)
+    draws = seeds.uniform(tf.reshape(key, [1]), layer.num_draws).numpy().reshape(layer.num_ops, DRAWS_PER_OP)
+    magnitudes = jittered_magnitudes(layer.magnitude, layer.magnitude_std)
+    for op_draw, sign_draw, row_draw, column_draw, magnitude_draw, probability_draw in draws.tolist():
+        if probability_draw < layer.probability:
+            op = OPS[int(op_draw * len(OPS))]
+            center = (int(row_draw * _HEIGHT), int(column_draw * _WIDTH))
+            parameters = OpParameters(magnitudes[int(magnitude_draw * len(magnitudes))], layer.overflow)
+            image = _apply(op, image, -1 if sign_draw < 0.5 else 1, center, parameters, layer.op_settings)
     return np.asarray(image)
 
 
-def _apply(op, image, sign, center, parameters):
+def _apply(op, image, sign, center, parameters, settings):
+    image = tf.convert_to_tensor(image)
     factor, shear = parameters.enhance_factor, sign * parameters.shear
-    translation = sign * parameters.translation(_HEIGHT, _WIDTH)
+    pixels = sign * parameters.level * settings.translation(_HEIGHT, _WIDTH)
+    half_size = int(parameters.level * settings.cutout_half_size(_HEIGHT, _WIDTH))
+    is_papers_mean = settings.contrast_mean == "paper"
     functions = {
         "AutoContrast": lambda: image_ops.auto_contrast(image),
         "Equalize": lambda: image_ops.equalize(image),
         "Invert": lambda: image_ops.invert(image),
-        "Rotate": lambda: geometry.affine(image, geometry.rotation(sign * parameters.degrees, _HEIGHT, _WIDTH)),
+        "Rotate": lambda: geometry.rotation(sign * parameters.degrees, _HEIGHT, _WIDTH),
         "Posterize": lambda: image_ops.posterize(image, parameters.num_bits),
         "Solarize": lambda: image_ops.solarize(image, parameters.solarize_threshold),
         "Color": lambda: image_ops.color(image, factor),
-        "Contrast": lambda: image_ops.contrast(image, factor),
+        "Contrast": lambda: (image_ops.contrast_of_the_paper if is_papers_mean else image_ops.contrast)(image, factor),
         "Brightness": lambda: image_ops.brightness(image, factor),
         "Sharpness": lambda: image_ops.sharpness(image, factor),
-        "ShearX": lambda: geometry.affine(image, geometry.shear_x(shear)),
-        "ShearY": lambda: geometry.affine(image, geometry.shear_y(shear)),
-        "TranslateX": lambda: geometry.affine(image, geometry.translation_x(translation)),
-        "TranslateY": lambda: geometry.affine(image, geometry.translation_y(translation)),
+        "ShearX": lambda: geometry.shear_x(shear),
+        "ShearY": lambda: geometry.shear_y(shear),
+        "TranslateX": lambda: geometry.translation_x(pixels),
+        "TranslateY": lambda: geometry.translation_y(pixels),
         "SolarizeAdd": lambda: image_ops.solarize_add(image, parameters.solarize_addition),
-        "Cutout": lambda: image_ops.cutout(image, center, parameters.cutout_half_size(_HEIGHT, _WIDTH)),
+        "Cutout": lambda: image_ops.cutout(image, center, half_size, fill=settings.fill),
     }
-    return functions[op]()
+    if op not in GEOMETRIC_OPS:
+        return functions[op]()
+    if settings.interpolation == "bilinear":
+        return geometry.interpolate_pixels(image, functions[op](), fill=settings.fill)
+    positions = geometry.nearest_positions(functions[op](), _HEIGHT, _WIDTH)
+    return geometry.take_pixels(image, positions, fill=settings.fill)
 
 
 class TestPolicy:
@@ -71,29 +85,54 @@ class TestPolicy:
         ("num_channels", "config"),
         [
             (3, {}),
-            (1, {"num_ops": 3, "magnitude": 27, "overflow": "paper", "translate_const": 10, "cutout_const": 5.5}),
+            (1, {"num_ops": 3, "magnitude": 27, "overflow": "paper"}),
+            (3, {"magnitude_std": 2.0, "probability": 0.6}),
+            (
+                3,
+                {
+                    "op_settings": OpSettings(
+                        translate_const=10, cutout_const=5.5, contrast_mean="paper", interpolation="bilinear", fill=9
+                    )
+                },
+            ),
         ],
+        ids=["default", "paper", "jitter", "settings"],
     )
     def test_equals_a_slow_statement_of_the_policy(self, num_channels, config):
-        images = _images(num_channels)
-        layer = RandAugment(**config)
-        parameters = OpParameters(layer.magnitude, layer.overflow, layer.translate_const, layer.cutout_const)
-
+        images, layer = _images(num_channels), RandAugment(**config)
         noised = _compiled(False, num_channels, **config)(images, _KEYS)
-
         for image, key, actual in zip(images, _KEYS, noised, strict=True):
-            np.testing.assert_array_equal(actual, _augment_slowly(image, key, layer.num_ops, parameters))
+            np.testing.assert_array_equal(actual, _augment_slowly(image, key, layer))
+
+    def test_a_magnitude_with_jitter_spreads_around_its_mean(self):
+        image = np.full((1, 8, 8, 1), 100, np.uint8)
+        keys = tf.range(3000, dtype=tf.int64)
+        layer = RandAugment(1, 5, ops=["Brightness"], magnitude_std=1)
+        levels = layer(np.repeat(image, 3000, 0), noise_seed=keys)[:, 0, 0, 0].numpy()
+        # Brightness multiplies with 0.1 + 0.18 * magnitude, and rounds down.
+        assert abs(levels.mean() - 99.5) < 1.5
+        assert abs(levels.std() - 18) < 1
+
+    @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+    def test_an_op_is_applied_with_its_probability(self, probability):
+        images, keys = np.zeros((4000, 4, 4, 1), np.uint8), tf.range(4000, dtype=tf.int64)
+        noised = RandAugment(1, 9, ops=["Invert"], probability=probability)(images, noise_seed=keys)
+        assert (
+            abs((noised[:, 0, 0, 0].numpy() == 255).mean() - probability)
+            < 4 * np.sqrt(0.25 / 4000) * (probability % 1 > 0) + 1e-9
+        )
 
     def test_every_op_and_both_signs_are_equally_frequent(self):
         num_images, image = 2048, _images(num=1)[0]
         keys = tf.range(num_images, dtype=tf.int64)
         noised = _compiled(True, num_ops=1)(np.broadcast_to(image, (num_images, *image.shape)), keys)
-        parameters = OpParameters(9)
-
         of_pixels = {}
         for op in OPS[:-1]:
             for sign in (-1, 1):
-                of_pixels[np.asarray(_apply(op, image, sign, None, parameters)).tobytes()] = (op, sign)
+                of_pixels[np.asarray(_apply(op, image, sign, None, OpParameters(9), OpSettings())).tobytes()] = (
+                    op,
+                    sign,
+                )
         drawn = [of_pixels.get(pixels.tobytes(), ("Cutout", 1)) for pixels in noised]
 
         deviation = np.sqrt(num_images / len(OPS))
@@ -105,7 +144,7 @@ class TestPolicy:
 
     def test_cuts_lie_all_over_the_image(self):
         image = np.zeros((8, 8, 1), np.uint8)
-        layer = RandAugment(1, 10, ops=["Cutout"], cutout_const=2)
+        layer = RandAugment(1, 10, ops=["Cutout"], op_settings=OpSettings(cutout_const=2))
         noised = layer(np.stack([image] * 200), noise_seed=tf.range(200, dtype=tf.int64))
         assert (np.mean(noised, 0) > 0).all()
 
@@ -207,9 +246,11 @@ class TestTensors:
             "num_ops": 1,
             "magnitude": 5.0,
             "ops": ["Rotate", "Invert", "Cutout"],
+            "magnitude_std": 0.5,
+            "probability": 0.75,
             "overflow": "paper",
-            "translate_const": 7.0,
-            "cutout_const": 3.0,
+            "op_settings": OpSettings(translate_const=7.0, cutout_const=3.0, fill=3),
+            "jit_compile": False,
             "seed": 4,
         }
         check_layer(RandAugment, config, _images(num=4), tmp_path)
@@ -229,10 +270,11 @@ class TestErrors:
             ({"ops": "Invert"}, r"`ops` must be a sequence of one or more op names. Received: ops='Invert'."),
             ({"ops": ["invert"]}, r"`ops` must be names out of AutoContrast, .*, Cutout. Received: .* \['invert'\]."),
             ({"overflow": "wrap"}, r"`overflow` must be \"clamp\" or \"paper\". Received: overflow='wrap'."),
-            ({"translate_const": 0}, r"`translate_const` must be a finite number of pixels above 0, or None. .*=0."),
+            ({"magnitude_std": -1}, r"`magnitude_std` must be a finite number, 0 or more. Received: magnitude_std=-1."),
+            ({"probability": 1.5}, r"`probability` must be in \[0, 1\]. Received: probability=1.5."),
             (
-                {"cutout_const": -4},
-                r"`cutout_const` must be a finite number of pixels above 0, or None. Received: .*=-4.",
+                {"op_settings": {"fill": 3}},
+                r"`op_settings` must be an `OpSettings`. Received: op_settings={'fill': 3}.",
             ),
         ],
     )
@@ -261,6 +303,6 @@ class TestErrors:
 
     @pytest.mark.parametrize("keys", [np.zeros(3, np.int64), np.int64(0), np.zeros(2, np.float32)])
     def test_refuses_keys_that_do_not_fit(self, keys):
-        message = r"`noise_seed` must hold one int64 key per image: .* Received: noise_seed of shape .* and dtype"
+        message = r"`noise_seed` must hold one int64 key per example, in .* Received: noise_seed of shape .* and dtype"
         with pytest.raises(ValueError, match=message):
             RandAugment()(_images(num=2), noise_seed=keys)

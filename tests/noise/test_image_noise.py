@@ -1,0 +1,98 @@
+import copy
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_noisy_student.noise import seeds
+from keras_noisy_student.noise.image_noise import ImageNoise
+from keras_noisy_student.noise.rand_augment import RandAugment
+
+
+class Shift(ImageNoise):
+    """Adds its two draws, and puts a border of one pixel around the image."""
+
+    num_draws = 2
+
+    def for_size(self, height, width):
+        def shifted(image, draws):
+            levels = tf.cast(image, tf.float32) + 100 * draws[0] + 50 * draws[1]
+            return tf.pad(tf.cast(levels, tf.uint8), [[1, 1], [1, 1], [0, 0]])
+
+        return shifted
+
+    def compute_output_shape(self, images_shape):
+        *batch, height, width, num_channels = images_shape
+        return (*batch, *(None if size is None else size + 2 for size in (height, width)), num_channels)
+
+
+def _images(num, height=5, width=7):
+    return np.random.default_rng(0).integers(0, 100, (num, height, width, 3)).astype(np.uint8)
+
+
+def _shift_slowly(image, key):
+    first, second = seeds.uniform(tf.constant([key], tf.int64), 2)[0].numpy()
+    levels = image.astype(np.float32) + np.float32(100) * first + np.float32(50) * second
+    return np.pad(levels.astype(np.uint8), [(1, 1), (1, 1), (0, 0)])
+
+
+@pytest.mark.parametrize("num", [0, 1, 7, 40])
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_every_image_is_noised_by_its_own_draws(num, jit_compile):
+    images, keys = _images(num), np.arange(num)
+    noised = Shift(jit_compile=jit_compile)(images, noise_seed=keys)
+    assert noised.shape == (num, 7, 9, 3)
+    for image, key, actual in zip(images, keys, noised, strict=True):
+        np.testing.assert_array_equal(actual, _shift_slowly(image, key))
+
+
+@pytest.mark.parametrize("num", [1, 40])
+@pytest.mark.parametrize("outer_jit_compile", [True, False])
+@pytest.mark.parametrize("batch_size", [None, "static"])
+def test_graphs_of_any_kind_give_the_same_pixels(num, outer_jit_compile, batch_size):
+    images, keys = _images(num), tf.range(num, dtype=tf.int64)
+    layer = RandAugment()
+    size = None if batch_size is None else num
+    signature = [tf.TensorSpec([size, 5, 7, 3], tf.uint8), tf.TensorSpec([size], tf.int64)]
+    function = tf.function(
+        lambda images, keys: layer(images, noise_seed=keys), signature, jit_compile=outer_jit_compile
+    )
+    expected = RandAugment(jit_compile=False)(images, noise_seed=keys)
+    np.testing.assert_array_equal(call(images, keys), expected)
+
+
+def test_a_partial_last_batch_gets_the_pixels_of_any_other():
+    images, keys = _images(10), np.arange(10)
+    dataset = tf.data.Dataset.from_tensor_slices((images, keys)).batch(4)
+    layer = RandAugment()
+    noised = list(
+        dataset.map(lambda images, keys: layer(images, noise_seed=keys), num_parallel_calls=2).as_numpy_iterator()
+    )
+    assert [len(batch) for batch in noised] == [4, 4, 2]
+    np.testing.assert_array_equal(np.concatenate(noised), layer(images, noise_seed=keys))
+
+
+def test_without_training_the_images_are_returned():
+    images = _images(3)
+    np.testing.assert_array_equal(RandAugment()(images, training=False), images)
+
+
+def test_can_be_copied():
+    images, keys = _images(3), np.arange(3)
+    layer = RandAugment(seed=3)
+    expected = layer(images, noise_seed=keys)
+    np.testing.assert_array_equal(copy.deepcopy(layer)(images, noise_seed=keys), expected)
+
+
+def test_a_subclass_must_say_what_it_does():
+    class Nothing(ImageNoise):
+        num_draws = 1
+
+    class Undrawn(ImageNoise):
+        def for_size(self, height, width):
+            return lambda image, draws: image
+
+    with pytest.raises(NotImplementedError, match=r"Nothing must define `for_size\(height, width\)`."):
+        Nothing()(_images(1))
+    with pytest.raises(NotImplementedError, match=r"Undrawn must define `num_draws`."):
+        Undrawn()(_images(1))
