@@ -54,9 +54,7 @@ def test_graphs_of_any_kind_give_the_same_pixels(num, outer_jit_compile, batch_s
     layer = RandAugment()
     size = None if batch_size is None else num
     signature = [tf.TensorSpec([size, 5, 7, 3], tf.uint8), tf.TensorSpec([size], tf.int64)]
-    function = tf.function(
-        lambda images, keys: layer(images, noise_seed=keys), signature, jit_compile=outer_jit_compile
-    )
+    call = tf.function(lambda images, keys: layer(images, noise_seed=keys), signature, jit_compile=outer_jit_compile)
     expected = RandAugment(jit_compile=False)(images, noise_seed=keys)
     np.testing.assert_array_equal(call(images, keys), expected)
 
