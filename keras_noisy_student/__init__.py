@@ -7,9 +7,11 @@ from keras_noisy_student.noise.image_noise import ImageNoise
 from keras_noisy_student.noise.model_noise import LayerNoise, set_model_noise
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.noise.op_settings import OpSettings
+from keras_noisy_student.noise.per_clip import PerClip
 from keras_noisy_student.noise.rand_augment import RandAugment
 from keras_noisy_student.noise.spec_augment import SpecAugment
 from keras_noisy_student.noise.stochastic_depth import StochasticDepth
+from keras_noisy_student.noise.temporal_crop import TemporalCrop
 from keras_noisy_student.pipeline import joint_dataset
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.round_settings import RoundSettings
@@ -29,6 +31,7 @@ __all__ = [
     "NoisyStudent",
     "NoisyStudentTrainer",
     "OpSettings",
+    "PerClip",
     "PseudoLabeling",
     "RandAugment",
     "RoundRecord",
@@ -38,6 +41,7 @@ __all__ = [
     "SpecAugment",
     "StochasticDepth",
     "Task",
+    "TemporalCrop",
     "__version__",
     "joint_dataset",
     "set_model_noise",

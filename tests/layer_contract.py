@@ -18,8 +18,9 @@ def check_layer(layer_class, config, inputs, directory):
     layer = layer_class(**config)
     _check_config_round_trip(layer, config)
     symbolic = layer(keras.KerasTensor((None, *inputs.shape[1:]), dtype=inputs.dtype.name))
-    assert symbolic.shape == (None, *inputs.shape[1:])
-    assert symbolic.dtype == keras.backend.standardize_dtype(layer(inputs).dtype)
+    outputs = layer(inputs)
+    assert symbolic.shape == (None, *outputs.shape[1:])
+    assert symbolic.dtype == keras.backend.standardize_dtype(outputs.dtype)
 
     for policy in ("float32", "mixed_float16", "mixed_bfloat16"):
         model = _model_with(layer_class(**config, dtype=policy), inputs)
@@ -37,9 +38,15 @@ def _check_config_round_trip(layer, config):
     restored = type(layer).from_config(layer.get_config())
     assert restored.get_config() == layer.get_config()
     for name, value in config.items():
-        assert layer.get_config()[name] == (dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value)
+        assert layer.get_config()[name] == _serialized(value)
     registered = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(registered) is type(layer)
+
+
+def _serialized(value):
+    if dataclasses.is_dataclass(value):
+        return dataclasses.asdict(value)
+    return keras.saving.serialize_keras_object(value) if isinstance(value, keras.Layer) else value
 
 
 def _model_with(layer, inputs):

@@ -13,14 +13,14 @@ import tensorflow as tf
 from keras_noisy_student.noise import seeds
 
 
-def seed_variables(model: keras.Model) -> list[Any]:
-    """Finds the states of all seed generators in a model.
+def seed_variables(model: keras.Layer) -> list[Any]:
+    """Finds the states of all seed generators in a model or layer.
 
     Only layers that own a generator have one: not `StochasticDepth` of keras-cv (a stateful TensorFlow op) nor that of
     ConvNeXt in `keras.applications` (Keras' global generator), whose masks differ from run to run.
 
     Args:
-        model: a built model.
+        model: a built model, or a layer that has its generators.
 
     Returns:
         Variables of shape `(2,)`, each once, in an order that depends on the model's structure only.
@@ -55,6 +55,19 @@ def assign_mask_seeds(variables: Sequence[Any], *, key: tf.Tensor | int, step: A
     replica_context = tf.distribute.get_replica_context()
     replica = 0 if replica_context is None else replica_context.replica_id_in_sync_group
     replica_key = seeds.fold(seeds.fold(key, tf.convert_to_tensor(step)), replica)
-    states = tf.bitcast(seeds.fold(replica_key, tf.range(len(variables))), tf.uint32)
-    for variable, state in zip(variables, tf.unstack(states), strict=True):
-        variable.assign(tf.cast(state, variable.dtype))
+    for variable, state in zip(variables, seed_states(variables, replica_key), strict=True):
+        variable.assign(state)
+
+
+def seed_states(variables: Sequence[Any], key: tf.Tensor) -> list[tf.Tensor]:
+    """The states that a key gives to seed generators: each another one.
+
+    Args:
+        variables: what `seed_variables` returned.
+        key: int64 scalar.
+
+    Returns:
+        A tensor `(2,)` for each variable, of its dtype.
+    """
+    states = tf.bitcast(seeds.fold(key, tf.range(len(variables))), tf.uint32)
+    return [tf.cast(state, variable.dtype) for variable, state in zip(variables, tf.unstack(states), strict=True)]

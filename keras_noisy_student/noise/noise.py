@@ -1,7 +1,6 @@
 """`Noise`: everything that makes a student's training noisy, as one value."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -9,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_noisy_student.argument_checks import ABOVE_0_TO_1, FROM_0_BELOW_1
+from keras_noisy_student.noise.keyed_calls import as_float, takes_noise_seed
 from keras_noisy_student.noise.mixing import check_mixing_layer
 
 
@@ -78,23 +78,13 @@ class Noise:
         """
         if self.augmentation is None:
             return x
-        if _takes_noise_seed(self.augmentation):
+        if takes_noise_seed(self.augmentation):
             return self.augmentation(x, noise_seed=noise_seed)
         if isinstance(self.augmentation, keras.Layer):
-            return self.augmentation(tf.nest.map_structure(_as_float, x), training=True)
+            return self.augmentation(tf.nest.map_structure(as_float, x), training=True)
         return self.augmentation(x)
 
     def in_step(self) -> list[Callable[..., Any]]:
         """The input noise that runs inside the training step, in that order."""
         augmentation = self.augmentation if self.placement == "step" else None
         return [noise for noise in (augmentation, self.mixing) if noise is not None]
-
-
-def _as_float(tensor: tf.Tensor) -> tf.Tensor:
-    """Keras layers compute in floating point, and most of them refuse uint8."""
-    return tf.cast(tensor, tf.float32) if tensor.dtype.is_integer else tensor
-
-
-def _takes_noise_seed(augmentation: Callable[..., Any]) -> bool:
-    function = augmentation.call if isinstance(augmentation, keras.Layer) else augmentation
-    return "noise_seed" in inspect.signature(function).parameters
