@@ -9,7 +9,7 @@ from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.example_keys import example_keys
 from keras_noisy_student.noise.per_image import ImageFunction, Size, map_images
 
-_WORTH_COMPILING = 32
+_FEWEST_IMAGES_TO_COMPILE = 32
 
 
 class ImageNoise(keras.layers.Layer):
@@ -92,7 +92,7 @@ class ImageNoise(keras.layers.Layer):
 
     def _noised_eagerly(self, images: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
         """In a graph all the same: op by op, an image of 224 x 224 pixels would take 25 ms."""
-        if len(images) >= _WORTH_COMPILING:
+        if len(images) >= _FEWEST_IMAGES_TO_COMPILE:
             return self._in_graph(images, keys, jit_compile=self.jit_compile)
         specs = tf.TensorSpec([None, *images.shape[1:]], images.dtype), tf.TensorSpec([None], keys.dtype)
         return self._in_graph.get_concrete_function(*specs, jit_compile=False)(images, keys)

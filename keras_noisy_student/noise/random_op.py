@@ -77,10 +77,11 @@ def make_random_op(
 
     def random_op(image: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         sizes = (len(ops), 2, height, width, len(parameters))
-        choice = _Choice(*[uniform_integers(draws[index], size) for index, size in enumerate(sizes)])
+        *draws_of_choice, draw_of_probability = tf.unstack(draws)
+        choice = _Choice(*map(uniform_integers, draws_of_choice, sizes))
         branch = tf.gather(index_of_branch, choice.op)
         if probability < 1:
-            branch = tf.where(draws[5] < probability, branch, len(branches))
+            branch = tf.where(draw_of_probability < probability, branch, len(branches))
         calls = [_bind(functions[name], image, choice) for name in branches]
         return tf.switch_case(branch, calls, default=lambda: image)
 
