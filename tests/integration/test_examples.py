@@ -5,7 +5,9 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
@@ -21,3 +23,15 @@ def test_digits_runs_and_writes_its_figures(tmp_path):
     assert all(len(figures[row]) == 1 and 0 <= figures[row][0] <= 1 for row in rows)
     for label in ("supervised, no noise", "(baseline)", "teacher", "student 1", "student 2", "student 3"):
         assert label in process.stdout
+
+
+def test_noise_grid_draws_a_photograph_of_ones_own_and_the_picture_in_the_docs_is_small(tmp_path):
+    photograph = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype("uint8")
+    Image.fromarray(photograph).save(tmp_path / "photograph.png")
+    command = [sys.executable, str(EXAMPLES / "noise_grid.py"), "--image", "photograph.png", "--output", "grid.png"]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert "Wrote grid.png." in process.stdout
+    with Image.open(tmp_path / "grid.png") as grid:
+        assert grid.size == (496, 1280)
+    assert (EXAMPLES.parent / "docs" / "rand_augment.png").stat().st_size < 400_000
