@@ -2,13 +2,18 @@
 
 from keras_noisy_student._version import __version__
 from keras_noisy_student.history import RoundRecord, RoundsHistory
+from keras_noisy_student.noise.compose import Compose
+from keras_noisy_student.noise.cutout import Cutout
 from keras_noisy_student.noise.feature_masks import FeatureMasks
 from keras_noisy_student.noise.image_noise import ImageNoise
 from keras_noisy_student.noise.model_noise import LayerNoise, set_model_noise
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.noise.op_settings import OpSettings
+from keras_noisy_student.noise.pad_crop import PadCrop
 from keras_noisy_student.noise.per_clip import PerClip
 from keras_noisy_student.noise.rand_augment import RandAugment
+from keras_noisy_student.noise.random_flip import RandomFlip
+from keras_noisy_student.noise.random_resized_crop import RandomResizedCrop
 from keras_noisy_student.noise.spec_augment import SpecAugment
 from keras_noisy_student.noise.stochastic_depth import StochasticDepth
 from keras_noisy_student.noise.temporal_crop import TemporalCrop
@@ -24,6 +29,8 @@ from keras_noisy_student.trainer import NoisyStudentTrainer
 __all__ = [
     "Annotation",
     "Classification",
+    "Compose",
+    "Cutout",
     "FeatureMasks",
     "ImageNoise",
     "LayerNoise",
@@ -31,9 +38,12 @@ __all__ = [
     "NoisyStudent",
     "NoisyStudentTrainer",
     "OpSettings",
+    "PadCrop",
     "PerClip",
     "PseudoLabeling",
     "RandAugment",
+    "RandomFlip",
+    "RandomResizedCrop",
     "RoundRecord",
     "RoundSettings",
     "RoundsHistory",

@@ -46,6 +46,8 @@ def _check_config_round_trip(layer, config):
 def _serialized(value):
     if dataclasses.is_dataclass(value):
         return dataclasses.asdict(value)
+    if isinstance(value, list):
+        return [_serialized(item) for item in value]
     return keras.saving.serialize_keras_object(value) if isinstance(value, keras.Layer) else value
 
 

@@ -29,7 +29,7 @@ class ImageNoise(keras.layers.Layer):
     Call arguments:
         images: `(batch, height, width, channels)` or `(height, width, channels)` of 1 or 3 channels; uint8, or float in
             [0, 255], which is rounded to whole levels. Floats in [0, 1] are not detected: scale them first.
-        training: `False` returns the images as they are. Default: `True`, as in the augmentation layers of Keras.
+        training: `False` returns them without noise. Default: `True`, as in the augmentation layers of Keras.
         noise_seed: int64 keys `(batch,)`, one per image (a scalar for a single image). Without them the layer draws
             keys from `seed` and its count of calls, which is reproducible as long as calls come in the same order.
 
@@ -74,11 +74,19 @@ class ImageNoise(keras.layers.Layer):
         """
         raise NotImplementedError(f"{type(self).__name__} must define `for_size(height, width)`.")
 
+    def draws(self, keys: tf.Tensor) -> tf.Tensor:
+        """The draws of images from their keys `(batch,)`: float32 `(batch, num_draws)`."""
+        return seeds.uniform(keys, self.num_draws)
+
+    def clean(self, images: tf.Tensor) -> tf.Tensor:
+        """Images without noise, of the shape that `compute_output_shape` says: by default as they are."""
+        return images
+
     def call(self, images: tf.Tensor, training: bool | None = True, noise_seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns the images with noise, or as they are if `training` is `False`."""
+        """Returns the images with noise, or `clean` if `training` is `False`."""
         _check_images(images.shape, images.dtype.name)
         if training is False:
-            return images
+            return self.clean(images)
         is_batch = images.shape.rank == 4
         levels = _to_uint8(images if is_batch else images[None])
         keys = example_keys(
@@ -101,7 +109,7 @@ class ImageNoise(keras.layers.Layer):
         return map_images(
             self.for_size,
             images,
-            seeds.uniform(keys, self.num_draws),
+            self.draws(keys),
             output_shape=self.compute_output_shape(tuple(images.shape))[1:],
             jit_compile=jit_compile,
         )

@@ -57,8 +57,7 @@ class OpSettings:
             raise ValueError(
                 f'`interpolation` must be "nearest" or "bilinear". Received: interpolation={self.interpolation!r}.'
             )
-        if not is_integer(self.fill, at_least=0) or self.fill > 255:
-            raise ValueError(f"`fill` must be an integer, 0 to 255. Received: fill={self.fill!r}.")
+        check_fill(self.fill)
 
     def translation(self, height: Size, width: Size) -> float | tf.Tensor:
         """Pixels of translation at magnitude 10; a float64 scalar where the size is a tensor."""
@@ -67,6 +66,12 @@ class OpSettings:
     def cutout_half_size(self, height: Size, width: Size) -> float | tf.Tensor:
         """Half the side of the cut square in pixels at magnitude 10; a float64 scalar where the size is a tensor."""
         return self.cutout_const or _constant_for_size(height, width, _IMAGENET_CUTOUT)
+
+
+def check_fill(fill: int) -> None:
+    """Raises a `ValueError` when `fill` is no level."""
+    if not is_integer(fill, at_least=0) or fill > 255:
+        raise ValueError(f"`fill` must be an integer, 0 to 255. Received: fill={fill!r}.")
 
 
 def _constant_for_size(height: Size, width: Size, imagenet_constant: int) -> float | tf.Tensor:

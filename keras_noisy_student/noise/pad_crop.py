@@ -1,0 +1,60 @@
+"""`PadCrop`: moves small images by a few pixels."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_noisy_student.argument_checks import is_integer
+from keras_noisy_student.noise.image_noise import ImageNoise
+from keras_noisy_student.noise.op_settings import check_fill
+from keras_noisy_student.noise.per_image import ImageFunction, Size
+from keras_noisy_student.noise.uniform_integers import uniform_integers
+
+
+@keras.saving.register_keras_serializable(package="keras_noisy_student")
+class PadCrop(ImageNoise):
+    """Pads every side of an image and crops it back to its size at a random place.
+
+    The usual crop of 32 x 32 images. The authors pad the normalized image with zeros, its mean: hence grey.
+
+    Args:
+        padding: pixels on every side, 0 or more.
+        fill: level of the padding, 0 to 255.
+        **kwargs: those of `ImageNoise`.
+
+    Raises:
+        ValueError: for a value out of range.
+
+    Example:
+        >>> PadCrop(padding=4)(np.zeros((2, 32, 32, 3), np.uint8), noise_seed=[0, 1]).shape
+        TensorShape([2, 32, 32, 3])
+
+    Reference:
+        He et al. 2015, Deep residual learning for image recognition, arXiv 1512.03385, section 4.2.
+    """
+
+    num_draws = 2
+
+    def __init__(self, padding: int = 4, *, fill: int = 128, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not is_integer(padding, at_least=0):
+            raise ValueError(f"`padding` must be an integer, 0 or more. Received: padding={padding!r}.")
+        check_fill(fill)
+        self.padding = int(padding)
+        self.fill = int(fill)
+
+    def for_size(self, height: Size, width: Size) -> ImageFunction:
+        """The crop: two draws for its row and column."""
+        sides = [self.padding, self.padding]
+
+        def pad_and_crop(image: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+            padded = tf.pad(image, [sides, sides, [0, 0]], constant_values=tf.constant(self.fill, tf.uint8))
+            top, left = tf.unstack(uniform_integers(draws, 2 * self.padding + 1))
+            return tf.slice(padded, [top, left, 0], [height, width, image.shape[-1]])
+
+        return pad_and_crop
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "padding": self.padding, "fill": self.fill}
