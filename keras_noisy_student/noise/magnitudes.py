@@ -20,7 +20,7 @@ def jittered_magnitudes(magnitude: float, standard_deviation: float) -> tuple[fl
         (9,)
         >>> magnitudes = jittered_magnitudes(9, 0.5)
         >>> len(magnitudes), round(min(magnitudes), 2), round(max(magnitudes), 2)
-        (256, 7.55, 10.45)
+        (256, 7.56, 10.44)
     """
     if standard_deviation == 0:
         return (magnitude,)
