@@ -80,11 +80,6 @@ class TestPixels:
             expected = layer(tf.cast(frame, "float32")[None], training=True)[0]
             np.testing.assert_allclose(noised_frame, expected, atol=0.01)
 
-    def test_the_generators_of_a_layer_of_keras_are_left_alone(self):
-        layer = keras.layers.RandomFlip(seed=3)
-        kns.PerClip(layer)(_clips(), noise_seed=KEYS)
-        np.testing.assert_array_equal(layer.generator.state, [3, 0])
-
     def test_moving_clips_keep_their_motion(self):
         clips = np.stack([np.roll(_clips()[:, 0], step, axis=2) for step in range(NUM_FRAMES)], axis=1)
         invert = kns.RandAugment(num_ops=1, ops=["Invert"], jit_compile=False)
@@ -191,7 +186,9 @@ class _ResizeOrNoise(keras.layers.GaussianNoise):
 
 class TestLayer:
     @pytest.mark.parametrize(
-        "augmentation", [kns.RandAugment(ops=OPS, jit_compile=False), keras.layers.GaussianNoise(0.5)], ids=_name
+        "augmentation",
+        [kns.RandAugment(1, ops=["Invert"], jit_compile=False), keras.layers.GaussianNoise(0.5)],
+        ids=_name,
     )
     def test_fulfils_the_contract_of_layers(self, augmentation, tmp_path):
         check_layer(kns.PerClip, {"augmentation": augmentation, "seed": 1}, _clips(), tmp_path)
