@@ -52,6 +52,8 @@ class ImageNoise(keras.layers.Layer):
 
     def __init__(self, *, jit_compile: bool = True, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
+        if not isinstance(jit_compile, bool):
+            raise ValueError(f"`jit_compile` must be True or False. Received: jit_compile={jit_compile!r}.")
         self.jit_compile = jit_compile
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -84,6 +86,11 @@ class ImageNoise(keras.layers.Layer):
 
     def call(self, images: tf.Tensor, training: bool | None = True, noise_seed: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the images with noise, or `clean` if `training` is `False`."""
+        if not tf.is_tensor(images):
+            raise ValueError(
+                f"`images` must be one tensor. Received: a {type(images).__name__}. To noise one entry of a dict, call the "
+                "layer on it in a function of your own that takes `noise_seed`."
+            )
         _check_images(images.shape, images.dtype.name)
         if training is False:
             return self.clean(images)

@@ -94,3 +94,13 @@ def test_a_subclass_must_say_what_it_does():
         Nothing()(_images(1))
     with pytest.raises(NotImplementedError, match=r"Undrawn must define `num_draws`."):
         Undrawn()(_images(1))
+
+
+def test_refuses_images_that_are_no_tensor():
+    with pytest.raises(ValueError, match=r"`images` must be one tensor. Received: a dict. To noise one entry"):
+        RandAugment()({"image": _images(1)})
+
+
+def test_refuses_a_jit_compile_that_is_no_boolean():
+    with pytest.raises(ValueError, match=r"`jit_compile` must be True or False. Received: jit_compile='auto'."):
+        RandAugment(jit_compile="auto")
