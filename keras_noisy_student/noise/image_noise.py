@@ -88,8 +88,8 @@ class ImageNoise(keras.layers.Layer):
         """Returns the images with noise, or `clean` if `training` is `False`."""
         if not tf.is_tensor(images):
             raise ValueError(
-                f"`images` must be one tensor. Received: a {type(images).__name__}. To noise one entry of a dict, call the "
-                "layer on it in a function of your own that takes `noise_seed`."
+                f"`images` must be one tensor. Received: a {type(images).__name__}. To noise one entry of a dict, call "
+                "the layer on it in a function of your own that takes `noise_seed`."
             )
         _check_images(images.shape, images.dtype.name)
         if training is False:
