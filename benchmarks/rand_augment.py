@@ -6,9 +6,9 @@ All of them run in one process, in turns, on the same photographs: uint8 source,
 for Keras and keras-cv, which count from 0 to 1; keras-cv applies each op with its default rate of 10/11). A figure is
 the slope between a short and a long run, the median of several; tracing and compiling come before.
 
-Takes 4.5 minutes on two CPU cores with 3 repeats. There, with TensorFlow 2.21 and Keras 3.15, three runs (two of them
-beside other work) gave: vs_keras_32 68 to 91, vs_keras_cv_32 32, vs_keras_224 73 to 113, vs_keras_cv_224 15 to 20 and
-floor_ratio_224 1.5 to 2.3. Called in a loop without tf.data, ours takes 215 microseconds at 224 pixels and 10 at 32.
+Takes 4.5 minutes on two CPU cores with 3 repeats. There, with TensorFlow 2.21 and Keras 3.15, four runs (some of them
+beside other work) gave: vs_keras_32 68 to 91, vs_keras_cv_32 32, vs_keras_224 73 to 113, vs_keras_cv_224 13 to 20 and
+floor_ratio_224 1.5 to 2.6. Called in a loop without tf.data, ours takes 215 microseconds at 224 pixels and 10 at 32.
 
     --json PATH    write the figures
     --repeats N    of every slope (default 5)
