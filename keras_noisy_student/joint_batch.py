@@ -24,8 +24,10 @@ class Examples(NamedTuple):
     """float `(batch,)`; absent means 1."""
     noise_seed: Any = ABSENT
     """int64 keys `(batch,)` of the input noise; absent means that the student derives them from its step."""
+    row: Any = ABSENT
+    """int64 `(batch,)`: where each example stands in the data that the user gave; for error messages."""
 
-    def has(self, field: Literal["y", "sample_weight", "noise_seed"]) -> bool:
+    def has(self, field: Literal["y", "sample_weight", "noise_seed", "row"]) -> bool:
         """Whether the field was given."""
         return not isinstance(getattr(self, field), tuple)
 
@@ -36,7 +38,7 @@ def as_parts(data: Any) -> list[Examples]:
     Raises:
         ValueError: when `data` is not nested like that.
     """
-    is_joint = isinstance(data, tuple) and all(isinstance(part, tuple) and 1 <= len(part) <= 4 for part in data)
+    is_joint = isinstance(data, tuple) and all(isinstance(part, tuple) and 1 <= len(part) <= 5 for part in data)
     if not is_joint or not 1 <= len(data) <= 2:
         raise ValueError(
             "`NoisyStudent` trains on joint batches ((x, y), (x, pseudo_label)), where each part may have a third "

@@ -75,39 +75,46 @@ def join(*parts: tf.data.Dataset, noise: Noise) -> tf.data.Dataset:
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def shuffled_examples(source: Source, batch_size: int, *, key: int) -> tf.data.Dataset:
+def shuffled_examples(source: Source, batch_size: int, *, key: int, first_batch: int = 0) -> tf.data.Dataset:
     """Endless batches of a source of `(x, y)` or `(x, y, sample_weight)`."""
 
-    def to_examples(positions: tf.Tensor, example: tuple[Any, ...]) -> Examples:
+    def to_examples(positions: tf.Tensor, rows: tf.Tensor, example: tuple[Any, ...]) -> Examples:
         x, y, *weight = example
-        return Examples(x, y, *weight)._replace(noise_seed=_noise_seed(key, positions))
+        return Examples(x, y, *weight)._replace(noise_seed=_noise_seed(key, positions), row=rows)
 
-    return source.shuffled_batches(batch_size, key=key).map(to_examples)
+    return source.shuffled_batches(batch_size, key=key, first_batch=first_batch).map(to_examples)
 
 
-def unlabeled_examples(pool: Source, batch_size: int, *, key: int) -> tf.data.Dataset:
+def unlabeled_examples(pool: Source, batch_size: int, *, key: int, first_batch: int = 0) -> tf.data.Dataset:
     """Endless batches of the pool without labels, for online annotation."""
-    return pool.shuffled_batches(batch_size, key=key).map(
-        lambda positions, x: Examples(x, noise_seed=_noise_seed(key, positions))
+    return pool.shuffled_batches(batch_size, key=key, first_batch=first_batch).map(
+        lambda positions, rows, x: Examples(x, noise_seed=_noise_seed(key, positions), row=rows)
     )
 
 
 def pseudo_labeled_examples(
-    selected: Source, pseudo_labeling: PseudoLabeling, *, num_classes: int, batch_size: int, key: int
+    selected: Source,
+    pseudo_labeling: PseudoLabeling,
+    *,
+    num_classes: int,
+    batch_size: int,
+    key: int,
+    first_batch: int = 0,
 ) -> tf.data.Dataset:
     """Endless batches of a source of `(x, row of the store)`, with the row turned into a target.
 
     The fingerprint of every example is compared with that of the example the teacher saw; see `pool_errors_explained`.
     """
 
-    def to_examples(positions: tf.Tensor, example: tuple[Any, Mapping[str, tf.Tensor]]) -> Examples:
-        x, row = example
-        same_pool = tf.debugging.assert_equal(fingerprint(x), tf.squeeze(row["fingerprint"], -1), message=POOL_CHANGED)
-        with tf.control_dependencies([same_pool]):
-            y = training_targets(row, pseudo_labeling, num_classes)
-        return Examples(x, y, noise_seed=_noise_seed(key, positions))
+    def to_examples(positions: tf.Tensor, rows: tf.Tensor, example: tuple[Any, Mapping[str, tf.Tensor]]) -> Examples:
+        x, stored = example
+        seen = tf.squeeze(stored["fingerprint"], axis=-1)
+        with tf.control_dependencies([tf.debugging.assert_equal(fingerprint(x), seen, message=POOL_CHANGED)]):
+            y = training_targets(stored, pseudo_labeling, num_classes)
+        return Examples(x, y, noise_seed=_noise_seed(key, positions), row=rows)
 
-    return selected.shuffled_batches(batch_size, key=key).map(to_examples, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = selected.shuffled_batches(batch_size, key=key, first_batch=first_batch)
+    return batches.map(to_examples, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 @contextlib.contextmanager

@@ -21,8 +21,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_noisy_student.atomic_files import read_json, write_atomically, write_json
 from keras_noisy_student.history import RoundRecord
+from keras_noisy_student.storage.atomic_files import write_atomically
+from keras_noisy_student.storage.json_files import read_json, write_json
 
 _WEIGHTS = "student.weights.h5"
 _RECORD = "record.json"

@@ -29,8 +29,18 @@ class Source(abc.ABC):
         """All examples once, in order, in batches; the last one may be smaller."""
 
     @abc.abstractmethod
-    def shuffled_batches(self, batch_size: int, *, key: int) -> tf.data.Dataset:
-        """Endless seeded passes, each over all examples: `(position int64 (batch,), examples)` per full batch."""
+    def shuffled_batches(self, batch_size: int, *, key: int, first_batch: int = 0) -> tf.data.Dataset:
+        """Endless seeded passes, each over all examples, in full batches.
+
+        Args:
+            batch_size: examples in a batch.
+            key: of the order.
+            first_batch: where to begin; the batches are those that come there when beginning at 0.
+
+        Returns:
+            Batches of `(positions, rows, examples)`: the place of each example in the stream, and its row in the data
+            that the user gave, both int64 `(batch,)`.
+        """
 
     @abc.abstractmethod
     def selected(self, repeats: np.ndarray, columns: tf.data.Dataset) -> "Source":
@@ -68,15 +78,16 @@ class ArraySource(Source):
         """All examples once, in order."""
         return tf.data.Dataset.from_tensor_slices(self._rows).batch(batch_size).map(self._examples)
 
-    def shuffled_batches(self, batch_size: int, *, key: int) -> tf.data.Dataset:
+    def shuffled_batches(self, batch_size: int, *, key: int, first_batch: int = 0) -> tf.data.Dataset:
         """Each pass is a permutation that takes no memory (`index_shuffle`)."""
         num_rows = tf.size(self._rows, tf.int64)
 
-        def examples_at(positions: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        def examples_at(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Any]:
             order = _shuffled(positions % num_rows, seeds.fold(key, positions // num_rows), num_rows)
-            return positions, self._examples(tf.gather(self._rows, order))
+            rows = tf.gather(self._rows, order)
+            return positions, rows, self._examples(rows)
 
-        positions = tf.data.Dataset.range(_ENDLESS).batch(batch_size, drop_remainder=True)
+        positions = tf.data.Dataset.range(first_batch * batch_size, _ENDLESS).batch(batch_size, drop_remainder=True)
         return positions.map(examples_at, num_parallel_calls=tf.data.AUTOTUNE)
 
     def selected(self, repeats: np.ndarray, columns: tf.data.Dataset) -> "ArraySource":
@@ -99,43 +110,50 @@ class StreamSource(Source):
     """Examples read from a `tf.data.Dataset`, shuffled through a buffer of at most 512 MiB.
 
     Args:
-        dataset: a finite data set of unbatched examples in a deterministic order.
+        numbered: a finite data set of `(row, example)` in a deterministic order, where the row, int64, is the place of
+            the example in the data that the user gave.
+        num_rows: how many there are, where that is known: a stream then begins late without reading what it skips.
     """
 
-    def __init__(self, dataset: tf.data.Dataset) -> None:
-        self._dataset = dataset
-        self.element_spec = dataset.element_spec
+    def __init__(self, numbered: tf.data.Dataset, *, num_rows: int | None = None) -> None:
+        self._numbered = numbered
+        self._num_rows = num_rows
+        self.element_spec = numbered.element_spec[1]
 
     def batches(self, batch_size: int) -> tf.data.Dataset:
         """All examples once, in order."""
-        return self._dataset.batch(batch_size)
+        return self._numbered.batch(batch_size).map(lambda rows, examples: examples)
 
-    def shuffled_batches(self, batch_size: int, *, key: int) -> tf.data.Dataset:
+    def shuffled_batches(self, batch_size: int, *, key: int, first_batch: int = 0) -> tf.data.Dataset:
         """Each pass reads the whole data set through a shuffle buffer with a seed of its own."""
         buffer = shuffle_buffer(self.element_spec)
+        first = first_batch * batch_size
+        passes_before = first // self._num_rows if self._num_rows else 0
+        position = passes_before * (self._num_rows or 0)
 
         def one_pass(index: tf.Tensor) -> tf.data.Dataset:
             # `shuffle` mixes the global seed into its own: with one set, the order would depend on it.
             tf.compat.v1.get_default_graph().seed = None
-            return self._dataset.shuffle(buffer, seed=seeds.fold(key, index), reshuffle_each_iteration=False)
+            return self._numbered.shuffle(buffer, seed=seeds.fold(key, index), reshuffle_each_iteration=False)
 
-        passes = tf.data.Dataset.range(_ENDLESS).flat_map(one_pass)
-        return passes.enumerate().batch(batch_size, drop_remainder=True)
+        passes = tf.data.Dataset.range(passes_before, _ENDLESS).flat_map(one_pass)
+        placed = passes.enumerate(start=position).map(lambda place, example: (place, *example))
+        return placed.skip(first - position).batch(batch_size, drop_remainder=True)
 
     def selected(self, repeats: np.ndarray, columns: tf.data.Dataset) -> "StreamSource":
         """Drops, pairs and repeats row by row; the shuffle buffer then spreads the copies apart."""
         _check_selects_some(repeats)
-        num_rows = len(repeats)
         counted = tf.data.Dataset.zip(
-            self._dataset.apply(tf.data.experimental.assert_cardinality(num_rows)),
+            self._numbered.apply(tf.data.experimental.assert_cardinality(len(repeats))),
             columns.unbatch(),
             tf.data.Dataset.from_tensor_slices(repeats.astype(np.int64)),
         )
-        return StreamSource(
-            counted.filter(lambda example, row, count: count > 0).flat_map(
-                lambda example, row, count: tf.data.Dataset.from_tensors((example, row)).repeat(count)
+        copies = counted.filter(lambda example, columns, count: count > 0).flat_map(
+            lambda example, columns, count: tf.data.Dataset.from_tensors((example[0], (example[1], columns))).repeat(
+                count
             )
         )
+        return StreamSource(copies, num_rows=int(repeats.sum(dtype=np.int64)))
 
 
 def as_source(data: Any, *, name: str) -> Source:
@@ -186,7 +204,8 @@ def _stream(dataset: tf.data.Dataset, name: str) -> StreamSource:
         )
     if not list(dataset.take(1)):
         raise ValueError(f"`{name}` must hold at least one example. Received: an empty data set.")
-    return StreamSource(dataset)
+    cardinality = int(dataset.cardinality())
+    return StreamSource(dataset.enumerate(), num_rows=cardinality if cardinality >= 0 else None)
 
 
 def _as_array(array: Any, name: str) -> np.ndarray | tf.Tensor:

@@ -29,7 +29,7 @@ from keras_noisy_student.pseudo_labels.annotate import annotate
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.pseudo_labels.select import Selection, select
-from keras_noisy_student.pseudo_labels.store import PseudoLabels
+from keras_noisy_student.pseudo_labels.store import PseudoLabels, StoreWriter
 from keras_noisy_student.round_settings import PerRound, RoundSettings, resolve_rounds, value_at
 from keras_noisy_student.run_data import RunData, check_run_data
 from keras_noisy_student.run_directory import RunDirectory, network_digest
@@ -86,6 +86,9 @@ class NoisyStudentTrainer(PromotedStudent):
 
     inference_batch_size: int = 256
     """Examples that a network annotates or validates at a time; it changes the speed only."""
+
+    rows_per_shard: int = 65_536
+    """Annotated examples in a shard of the store: what is annotated again at most when a run is stopped."""
 
     def __init__(
         self,
@@ -269,13 +272,14 @@ class NoisyStudentTrainer(PromotedStudent):
         """Labels the pool with the un-noised teacher. Not called in round 0, nor for online annotation."""
         if self._verbose:
             print(f"Round {settings.index}: the teacher annotates the unlabelled pool")
-        return annotate(
-            teacher.network,
-            data.pool.batches(self.inference_batch_size),
-            self.task,
-            directory=self._run.pseudo_labels_path(settings.index),
-            verbose=self._verbose == 1,
+        batch_size = self.inference_batch_size
+        store = StoreWriter(
+            self._run.pseudo_labels_path(settings.index),
+            made_by={"teacher": weights_digest(teacher.network), "batch_size": batch_size},
+            blocks_per_shard=max(1, self.rows_per_shard // batch_size),
         )
+        pool = data.pool.batches(batch_size)
+        return annotate(teacher.network, pool, self.task, store=store, verbose=self._verbose == 1)
 
     def select(self, pseudo_labels: PseudoLabels, settings: RoundSettings) -> Selection:
         """Filters by confidence and balances the classes. Called after `annotate`."""

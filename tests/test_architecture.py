@@ -20,7 +20,7 @@ ROWS = [
     ["sources", "joint_batch"],
     ["pseudo_labels"],
     ["noise", "tasks"],
-    ["argument_checks", "atomic_files", "_version"],
+    ["argument_checks", "storage", "_version"],
 ]
 ROOM_OF_ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 

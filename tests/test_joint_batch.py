@@ -71,7 +71,7 @@ def test_absent_fields_stay_absent_in_a_data_set():
     assert part.has("y")
 
 
-@pytest.mark.parametrize("data", [(X, Y), [(X, Y)], ((X, Y),) * 3, (), X, {"x": X}, ((X, Y), ()), ((X,) * 5,)])
+@pytest.mark.parametrize("data", [(X, Y), [(X, Y)], ((X, Y),) * 3, (), X, {"x": X}, ((X, Y), ()), ((X,) * 6,)])
 def test_refuses_what_is_not_a_joint_batch(data):
     message = (
         r"`NoisyStudent` trains on joint batches \(\(x, y\), \(x, pseudo_label\)\), where each part may have a third "

@@ -20,12 +20,17 @@ def _source(kind, data):
 def _shuffled_rows(source, num_rows, *, key=KEY, batch_size=None):
     """The first examples of the endless stream, for a source of numbers."""
     batches = source.shuffled_batches(batch_size or num_rows, key=key).take(num_rows // (batch_size or num_rows))
-    return np.concatenate([x.numpy() for _, x in batches])
+    return np.concatenate([x.numpy() for _, _, x in batches])
 
 
 def _passes(kind, num_examples, num_passes, *, key=KEY):
     source = _source(kind, np.arange(num_examples))
     return _shuffled_rows(source, num_examples * num_passes, key=key).reshape(num_passes, num_examples)
+
+
+def assert_same_tensors(batches, expected):
+    for tensor, expected_tensor in zip(tf.nest.flatten(list(batches)), tf.nest.flatten(expected), strict=True):
+        np.testing.assert_array_equal(tensor, expected_tensor)
 
 
 def test_arrays_and_data_sets_become_sources():
@@ -111,28 +116,66 @@ def test_the_order_does_not_depend_on_the_batch_size(kind):
 
 @pytest.mark.parametrize("num_skipped", [1, 3, 8])
 @pytest.mark.parametrize("kind", KINDS)
-def test_skipping_batches_gives_the_same_as_reading_on(kind, num_skipped):
-    batches = _source(kind, np.arange(7)).shuffled_batches(4, key=KEY)
-    read_on = list(batches.take(num_skipped + 3))[num_skipped:]
-    for skipped, expected in zip(batches.skip(num_skipped), read_on, strict=False):
-        for tensor, expected_tensor in zip(skipped, expected, strict=True):
-            np.testing.assert_array_equal(tensor, expected_tensor)
+def test_a_stream_that_begins_late_is_the_same_as_one_that_was_read_on(kind, num_skipped):
+    source = _source(kind, np.arange(7) + 100)
+    read_on = list(source.shuffled_batches(4, key=KEY).take(num_skipped + 3))[num_skipped:]
+    late = list(source.shuffled_batches(4, key=KEY, first_batch=num_skipped).take(3))
+    assert_same_tensors(late, read_on)
+
+
+@pytest.mark.parametrize("num_skipped", [1, 5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_selection_that_begins_late_is_the_same_as_one_that_was_read_on(kind, num_skipped):
+    repeats = np.int32([0, 2, 1, 0, 3])
+    selected = _source(kind, np.arange(5) + 100).selected(repeats, _columns(5))
+    read_on = list(selected.shuffled_batches(4, key=KEY).take(num_skipped + 3))[num_skipped:]
+    assert_same_tensors(selected.shuffled_batches(4, key=KEY, first_batch=num_skipped).take(3), read_on)
+
+
+def test_a_stream_of_unknown_length_that_begins_late_is_the_same_as_one_that_was_read_on():
+    source = as_source(tf.data.Dataset.range(9).filter(lambda x: x != 4), name="unlabeled")
+    read_on = list(source.shuffled_batches(3, key=KEY).take(9))[6:]
+    assert_same_tensors(source.shuffled_batches(3, key=KEY, first_batch=6).take(3), read_on)
+
+
+def test_a_stream_that_begins_late_does_not_read_the_passes_before():
+    reads = []
+
+    def read(x):
+        tf.py_function(lambda: reads.append(1), [], [])
+        return x
+
+    source = as_source(tf.data.Dataset.range(10).map(read), name="unlabeled")
+    reads.clear()
+    next(iter(source.shuffled_batches(5, key=KEY, first_batch=2000)))
+    assert len(reads) == 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_example_comes_with_its_row_in_the_users_data(kind):
+    source = _source(kind, np.arange(5) + 100)
+    ((_, rows, x),) = source.shuffled_batches(10, key=KEY).take(1)
+    np.testing.assert_array_equal(x, rows + 100)
+    selected = source.selected(np.int32([0, 2, 1, 0, 3]), _columns(5))
+    ((_, rows, (x, _)),) = selected.shuffled_batches(12, key=KEY).take(1)
+    np.testing.assert_array_equal(x, rows + 100)
+    assert rows.dtype == tf.int64
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_positions_count_up_without_end_and_batches_are_full(kind):
     batches = _source(kind, np.arange(7)).shuffled_batches(5, key=KEY)
-    positions, x = zip(*batches.take(6), strict=True)
+    positions, _, x = zip(*batches.take(6), strict=True)
     np.testing.assert_array_equal(np.concatenate(positions), np.arange(30))
     assert positions[0].dtype == tf.int64
     assert {tensor.shape for tensor in x} == {(5,)}
-    assert batches.element_spec[1].shape == (5,)
+    assert batches.element_spec[2].shape == (5,)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_parts_of_an_example_stay_together(kind):
     x, y = features(9), np.arange(9)
-    ((_, (batch_x, batch_y)),) = _source(kind, ({"a": x, "b": -x}, y)).shuffled_batches(18, key=KEY).take(1)
+    ((_, _, (batch_x, batch_y)),) = _source(kind, ({"a": x, "b": -x}, y)).shuffled_batches(18, key=KEY).take(1)
     np.testing.assert_array_equal(batch_x["a"], x[batch_y])
     np.testing.assert_array_equal(batch_x["b"], -x[batch_y])
 
@@ -146,7 +189,7 @@ def _columns(num_rows, block_size=4):
 def _selected_pass(kind, repeats):
     source = _source(kind, np.arange(len(repeats)) + 100)
     selected = source.selected(np.int32(repeats), _columns(len(repeats)))
-    ((_, (x, row)),) = selected.shuffled_batches(int(sum(repeats)), key=KEY).take(1)
+    ((_, _, (x, row)),) = selected.shuffled_batches(int(sum(repeats)), key=KEY).take(1)
     return list(zip(*(tensor.numpy().ravel().tolist() for tensor in (x, row["row"], row["square"])), strict=True))
 
 

@@ -1,112 +1,55 @@
-"""The store: one annotated pool on disk, as shards of TFRecord files and a manifest.
+"""The store: one annotated pool on disk, as shards. Rows stand in the order of the pool.
 
-Rows stand in the order of the pool. Each shard is two files, and each of their records holds a block of rows:
+- `annotation.json`: what it was annotated by; written first.
+- the shards: see `shard.py`.
+- `manifest.json`: all shards; written last, so that a store with one is finished.
 
-- `columns-*.tfrecord`: what selection reads: fingerprint of the example, score, predicted class.
-- `targets-*.tfrecord`: what training reads: the encoded targets (see `targets.py`).
-
-`manifest.json` lists the shards with a checksum of each file, and the dtypes and widths of what their records hold.
+Nothing that a file says is used as a path: names follow from the index.
 """
 
+import dataclasses
+import json
 import posixpath
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_noisy_student.atomic_files import checksum, read_json, write_atomically, write_json
+from keras_noisy_student.pseudo_labels.shard import (
+    COLUMN_SPEC,
+    COLUMNS,
+    Block,
+    Shard,
+    read_blocks,
+    read_shard,
+    shard_path,
+    write_shard,
+)
+from keras_noisy_student.storage.atomic_files import remove_if_there
+from keras_noisy_student.storage.checksums import DamagedFileError
+from keras_noisy_student.storage.json_files import read_json, write_json
 
-COLUMNS = np.dtype([("fingerprint", np.int64), ("score", np.float32), ("class_id", np.int32)])
-ROWS_PER_SHARD = 65_536
+_ANNOTATION = "annotation.json"
 _MANIFEST = "manifest.json"
-
-Block = Mapping[str, np.ndarray]
-Spec = dict[str, tuple[str, int]]
-"""The dtype and the width of each array of a block."""
-
-_COLUMN_SPEC: Spec = {name: (COLUMNS[name].name, 1) for name in ("fingerprint", "score", "class_id")}
-
-
-class ShardWriter:
-    """Writes annotated rows, in the order of the pool, into a directory.
-
-    Args:
-        directory: where the shards go; made if absent.
-        rows_per_shard: a shard is closed by the block that reaches so many rows.
-    """
-
-    def __init__(self, directory: str, *, rows_per_shard: int = ROWS_PER_SHARD) -> None:
-        self._directory = directory
-        self._rows_per_shard = rows_per_shard
-        self._blocks: list[tuple[np.ndarray, Block]] = []
-        self._shards: list[dict[str, Any]] = []
-        self._target_spec: Spec = {}
-        tf.io.gfile.makedirs(directory)
-
-    def write(self, columns: np.ndarray, targets: Block) -> None:
-        """Appends a block of rows.
-
-        Args:
-            columns: structured array `(rows,)` of dtype `COLUMNS`.
-            targets: encoded targets, arrays `(rows, width)`.
-        """
-        self._target_spec = {name: (array.dtype.name, array.shape[1]) for name, array in targets.items()}
-        self._blocks.append((columns, targets))
-        if sum(len(columns) for columns, _ in self._blocks) >= self._rows_per_shard:
-            self._close_shard()
-
-    def finish(self) -> "PseudoLabels":
-        """Writes what is left and the manifest, and opens the store for reading."""
-        if self._blocks:
-            self._close_shard()
-        manifest = {"target_spec": self._target_spec, "shards": self._shards}
-        write_json(posixpath.join(self._directory, _MANIFEST), manifest)
-        return PseudoLabels(self._directory)
-
-    def _close_shard(self) -> None:
-        columns = self._write_file("columns", ({name: c[name] for name in _COLUMN_SPEC} for c, _ in self._blocks))
-        targets = self._write_file("targets", (targets for _, targets in self._blocks))
-        rows = sum(len(columns) for columns, _ in self._blocks)
-        self._shards.append({"rows": rows, "columns": columns, "targets": targets})
-        self._blocks = []
-
-    def _write_file(self, kind: str, blocks: Iterable[Block]) -> dict[str, str]:
-        path = posixpath.join(self._directory, f"{kind}-{len(self._shards):05d}.tfrecord")
-
-        def write(temporary: str) -> None:
-            with tf.io.TFRecordWriter(temporary) as writer:
-                for block in blocks:
-                    writer.write(_encode_block(block))
-
-        write_atomically(path, write)
-        return {"file": posixpath.basename(path), "sha256": checksum(path)}
 
 
 class PseudoLabels:
     """A finished store: what the teacher said of every row of the pool.
 
     Args:
-        directory: a directory that `ShardWriter.finish` has completed.
+        directory: of the store.
+        shards: all of its shards, whose files have been checked.
 
     Attributes:
         columns: structured array `(rows,)` of dtype `COLUMNS`.
-
-    Raises:
-        ValueError: when the directory holds no finished store, or a file of it is missing or was changed.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, shards: Sequence[Shard]) -> None:
         self.directory = directory
-        manifest_path = posixpath.join(directory, _MANIFEST)
-        if not tf.io.gfile.exists(manifest_path):
-            raise ValueError(f"{directory} holds no finished pseudo-labels: {_MANIFEST} is missing. Annotate again.")
-        manifest = read_json(manifest_path)
-        self._shards = manifest["shards"]
-        self._target_spec: Spec = manifest["target_spec"]
-        for shard in self._shards:
-            for kind in ("columns", "targets"):
-                _check_file(posixpath.join(directory, shard[kind]["file"]), shard[kind]["sha256"])
+        self._shards = list(shards)
         self.columns = self._read_columns()
 
     def __len__(self) -> int:
@@ -114,43 +57,146 @@ class PseudoLabels:
 
     def rows(self) -> tf.data.Dataset:
         """All rows in the order of the pool: blocks of columns and encoded targets, tensors `(rows, width)` by name."""
-        files = (self._blocks("columns", _COLUMN_SPEC), self._blocks("targets", self._target_spec))
+        files = (
+            read_blocks(self._paths("columns.tfrecord"), COLUMN_SPEC),
+            read_blocks(self._paths("targets.tfrecord"), self._shards[0].target_spec),
+        )
         return tf.data.Dataset.zip(files).map(lambda columns, targets: columns | targets)
 
     def _read_columns(self) -> np.ndarray:
-        blocks = list(self._blocks("columns", _COLUMN_SPEC).as_numpy_iterator())
-        columns = np.empty(sum(shard["rows"] for shard in self._shards), COLUMNS)
-        for name in _COLUMN_SPEC:
+        blocks = list(read_blocks(self._paths("columns.tfrecord"), COLUMN_SPEC).as_numpy_iterator())
+        columns = np.empty(sum(shard.rows for shard in self._shards), COLUMNS)
+        for name in COLUMN_SPEC:
             columns[name] = np.concatenate([block[name][:, 0] for block in blocks])
         return columns
 
-    def _blocks(self, kind: str, spec: Spec) -> tf.data.Dataset:
-        paths = [posixpath.join(self.directory, shard[kind]["file"]) for shard in self._shards]
-        return tf.data.TFRecordDataset(paths).map(lambda record: _decode_block(record, spec))
+    def _paths(self, suffix: str) -> list[str]:
+        return [shard_path(self.directory, index, suffix) for index in range(len(self._shards))]
 
 
-def _encode_block(block: Block) -> bytes:
-    features = {
-        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[np.ascontiguousarray(array).tobytes()]))
-        for name, array in block.items()
-    }
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    return bytes(example.SerializeToString(deterministic=True))
+class StoreWriter:
+    """Writes a store shard by shard, and takes up one that was left unfinished or damaged.
 
+    Args:
+        directory: of the store; made if absent.
+        made_by: what the labels depend on (the teacher, the batches), as JSON. A store that was made by something else
+            is made anew.
+        blocks_per_shard: blocks of rows in a shard; the last shard may have fewer.
+    """
 
-def _decode_block(record: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
-    fields = tf.io.parse_single_example(record, {name: tf.io.FixedLenFeature([], tf.string) for name in spec})
-    return {
-        name: tf.reshape(tf.io.decode_raw(fields[name], tf.as_dtype(dtype)), [-1, width])
-        for name, (dtype, width) in spec.items()
-    }
+    def __init__(self, directory: str, *, made_by: Mapping[str, Any], blocks_per_shard: int) -> None:
+        self._directory = directory
+        self._blocks_per_shard = blocks_per_shard
+        description = {**made_by, "blocks_per_shard": blocks_per_shard}
+        self._origin = sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
+        self._shards: dict[int, Shard] = {}
+        self._block_index = 0
+        self._blocks: list[tuple[np.ndarray, Block]] = []
+        tf.io.gfile.makedirs(directory)
+        if self._is_mine(description):
+            self._shards = self._finished_shards()
+        else:
+            self._start_anew(description)
 
+    def is_finished(self) -> bool:
+        """Whether every shard is there: nothing needs to be annotated."""
+        manifest = self._manifest()
+        return manifest is not None and len(self._shards) == len(manifest)
 
-def _check_file(path: str, expected: str) -> None:
-    if not tf.io.gfile.exists(path):
-        raise ValueError(f"The shard {path} is missing. Put it back, or delete its directory to annotate again.")
-    if (received := checksum(path)) != expected:
-        raise ValueError(
-            f"The shard {path} was changed since it was written: expected SHA-256 {expected[:12]}..., received "
-            f"{received[:12]}... . Put the original back, or delete its directory to annotate again."
-        )
+    def first_missing_block(self) -> int:
+        """The number of the first block that has to be written."""
+        return self._first_missing_shard() * self._blocks_per_shard
+
+    def rows_before_first_missing_block(self) -> int:
+        """Rows of the shards before that block."""
+        return sum(self._shards[index].rows for index in range(self._first_missing_shard()))
+
+    def is_missing(self, block_index: int) -> bool:
+        """Whether a block belongs to a shard that is not there yet."""
+        return block_index // self._blocks_per_shard not in self._shards
+
+    def write(self, block_index: int, columns: np.ndarray, targets: Block) -> None:
+        """Adds a missing block, in order; the last one of a shard finishes it.
+
+        Args:
+            block_index: the number of the block in the pool.
+            columns: structured array `(rows,)` of dtype `COLUMNS`.
+            targets: encoded targets, arrays `(rows, width)`.
+        """
+        self._block_index = block_index
+        self._blocks.append((columns, targets))
+        if len(self._blocks) == self._blocks_per_shard:
+            self._close_shard()
+
+    def finish(self) -> PseudoLabels:
+        """Writes what is left and the manifest, and opens the store for reading."""
+        if self._blocks:
+            self._close_shard()
+        if self._first_missing_shard() < len(self._shards):
+            raise ValueError(
+                "The unlabelled pool must not shrink while it is annotated. Received: a pool that ends before row "
+                f"{self.rows_before_first_missing_block()}, of which later rows were annotated. Use the pool that the "
+                f"annotation began with, or delete {self._directory} to annotate anew."
+            )
+        shards = [self._shards[index] for index in range(len(self._shards))]
+        if not self.is_finished():
+            write_json(self._path(_MANIFEST), [dataclasses.asdict(shard) for shard in shards])
+        return PseudoLabels(self._directory, shards)
+
+    def _first_missing_shard(self) -> int:
+        return next(index for index in range(len(self._shards) + 1) if index not in self._shards)
+
+    def _close_shard(self) -> None:
+        index = self._block_index // self._blocks_per_shard
+        self._shards[index] = write_shard(self._directory, index, self._blocks, origin=self._origin)
+        self._blocks = []
+
+    def _is_mine(self, description: Mapping[str, Any]) -> bool:
+        path = self._path(_ANNOTATION)
+        if not tf.io.gfile.exists(path):
+            return False
+        try:
+            return bool(read_json(path) == description)
+        except DamagedFileError as error:
+            warnings.warn(f"{error} The pool is annotated again.", stacklevel=2)
+            return False
+
+    def _start_anew(self, description: Mapping[str, Any]) -> None:
+        for name in [_MANIFEST, *self._shard_files()]:
+            remove_if_there(self._path(name))
+        write_json(self._path(_ANNOTATION), description)
+
+    def _finished_shards(self) -> dict[int, Shard]:
+        listed = self._manifest() or []
+        with_json = [int(name[6:-5]) for name in self._shard_files() if name.endswith(".json")]
+        shards = {}
+        for index in sorted({*range(len(listed)), *with_json}):
+            try:
+                shards[index] = self._checked_shard(index, listed)
+            except DamagedFileError as error:
+                warnings.warn(f"{error} Its shard of the pool is annotated again.", stacklevel=2)
+        return shards
+
+    def _checked_shard(self, index: int, listed: Sequence[Any]) -> Shard:
+        shard = read_shard(self._directory, index)
+        if shard.origin != self._origin or (index < len(listed) and dataclasses.asdict(shard) != listed[index]):
+            path = shard_path(self._directory, index, "json")
+            raise DamagedFileError(f"{path} belongs to another annotation.")
+        return shard
+
+    def _manifest(self) -> list[Any] | None:
+        path = self._path(_MANIFEST)
+        if not tf.io.gfile.exists(path):
+            return None
+        try:
+            return list(read_json(path))
+        except (DamagedFileError, TypeError) as error:
+            warnings.warn(f"{error} It is written again.", stacklevel=2)
+            tf.io.gfile.remove(path)
+            return None
+
+    def _shard_files(self) -> list[str]:
+        return [posixpath.basename(path) for path in tf.io.gfile.glob(self._path("shard-*"))]
+
+    def _path(self, name: str) -> str:
+        return posixpath.join(self._directory, name)

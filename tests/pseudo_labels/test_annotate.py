@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_noisy_student.pseudo_labels.annotate import annotate
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
+from keras_noisy_student.pseudo_labels.store import StoreWriter
 from keras_noisy_student.pseudo_labels.targets import decode
 from keras_noisy_student.tasks.classification import Classification
 from tests.toy_data import NUM_CLASSES, NUM_FEATURES, features, network
@@ -15,7 +16,11 @@ NUM_ROWS = 7
 def _annotate(teacher, x, directory, *, batch_size=3, verbose=False, **task_arguments):
     pool = tf.data.Dataset.from_tensor_slices(x).batch(batch_size)
     task = Classification(NUM_CLASSES, **task_arguments)
-    return annotate(teacher, pool, task, directory=str(directory), verbose=verbose)
+    return annotate(teacher, pool, task, store=_store(directory), verbose=verbose)
+
+
+def _store(directory, blocks_per_shard=2):
+    return StoreWriter(str(directory), made_by={"teacher": "a"}, blocks_per_shard=blocks_per_shard)
 
 
 def _stored_probabilities(pseudo_labels):
@@ -73,6 +78,67 @@ def test_refuses_outputs_that_are_not_finite_and_names_the_first_row(tmp_path, v
     assert not (tmp_path / "manifest.json").exists()
 
 
+class _Counted(keras.layers.Layer):
+    """Counts the examples that went through it."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def call(self, x):
+        tf.py_function(lambda x: self.seen.extend(x[:, 0].numpy().tolist()), [x], [])
+        return x
+
+
+def _counted_teacher():
+    counted = _Counted()
+    teacher = keras.Sequential([keras.Input((NUM_FEATURES,)), counted, network()])
+    counted.seen.clear()
+    return teacher, counted.seen
+
+
+def _files(directory):
+    return {file.name: file.read_bytes() for file in directory.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("lost", "seen_again"),
+    [
+        ([], []),
+        (["manifest.json"], []),
+        (["manifest.json", "shard-00001.json"], [6, 7, 8, 9]),
+        (["shard-00000.json"], [0, 1, 2, 3, 4, 5]),
+        (["shard-00001.targets.tfrecord", "shard-00000.columns.tfrecord"], list(range(10))),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.* is missing")
+@pytest.mark.parametrize("is_known", [True, False])
+def test_only_the_shards_that_are_missing_are_annotated_again(tmp_path, lost, seen_again, is_known):
+    x = features(10)
+    pool = tf.data.Dataset.from_tensor_slices(x).filter(lambda x: True) if not is_known else None
+    pool = (pool or tf.data.Dataset.from_tensor_slices(x)).batch(3)
+    task = Classification(NUM_CLASSES)
+    annotate(network(), pool, task, store=_store(tmp_path), verbose=False)
+    before = _files(tmp_path)
+    for name in lost:
+        (tmp_path / name).unlink()
+    teacher, seen = _counted_teacher()
+    pseudo_labels = annotate(teacher, pool, task, store=_store(tmp_path), verbose=False)
+    assert sorted(seen) == sorted(x[seen_again, 0].tolist())
+    assert _files(tmp_path) == before
+    np.testing.assert_array_equal(pseudo_labels.columns["fingerprint"], fingerprint(x))
+
+
+def test_the_row_in_an_error_counts_from_the_beginning_of_the_pool_when_annotation_goes_on(tmp_path):
+    x = features(20)
+    _annotate(network(), x, tmp_path)
+    for name in ("manifest.json", "shard-00002.json"):
+        (tmp_path / name).unlink()
+    x[17] = np.nan
+    with pytest.raises(ValueError, match="the first at row 17"):
+        _annotate(network(), x, tmp_path)
+
+
 def test_shows_progress_only_when_asked(tmp_path, capsys):
     _annotate(network(), features(NUM_ROWS), tmp_path, verbose=True)
     assert "3/3" in capsys.readouterr().out
@@ -83,7 +149,7 @@ def test_shows_progress_only_when_asked(tmp_path, capsys):
 def test_a_pool_of_unknown_length_is_annotated_whole_and_ends_its_line_of_progress(tmp_path, capsys):
     pool = tf.data.Dataset.from_tensor_slices(features(NUM_ROWS)).filter(lambda x: True).batch(3)
     task = Classification(NUM_CLASSES)
-    assert len(annotate(network(), pool, task, directory=str(tmp_path), verbose=True)) == NUM_ROWS
+    assert len(annotate(network(), pool, task, store=_store(tmp_path), verbose=True)) == NUM_ROWS
     printed = capsys.readouterr().out
     assert "3/Unknown" in printed
     assert printed.endswith("\n")

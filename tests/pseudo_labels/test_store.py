@@ -1,15 +1,18 @@
-import hashlib
-import pathlib
+"""The store on disk: what is written, what is taken up, what is found damaged."""
+
 import re
+import warnings
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from keras_noisy_student.atomic_files import checksum, read_json, write_atomically, write_json
-from keras_noisy_student.pseudo_labels.store import PseudoLabels, ShardWriter
+from keras_noisy_student.pseudo_labels.shard import shard_path, write_shard
+from keras_noisy_student.pseudo_labels.store import StoreWriter
+from keras_noisy_student.storage.json_files import read_json, write_json
 from tests.toy_data import columns, distributions
 
-BLOCK_SIZES = (3, 1, 4, 2, 5)
+BLOCK_SIZES = (3, 3, 3, 3, 2)
 NUM_ROWS = sum(BLOCK_SIZES)
 
 
@@ -24,12 +27,23 @@ def _targets():
     return {"probabilities": distributions(NUM_ROWS, 4).astype("float16"), "classes": classes}
 
 
-def _write(directory, rows_per_shard=4):
-    writer = ShardWriter(str(directory), rows_per_shard=rows_per_shard)
-    for stop, size in zip(np.cumsum(BLOCK_SIZES), BLOCK_SIZES, strict=True):
-        rows = slice(stop - size, stop)
-        writer.write(_columns()[rows], {name: array[rows] for name, array in _targets().items()})
-    return writer.finish()
+def _store(directory, *, teacher="a", blocks_per_shard=2):
+    return StoreWriter(str(directory), made_by={"teacher": teacher}, blocks_per_shard=blocks_per_shard)
+
+
+def _write(directory, *, num_blocks=5, **arguments):
+    """Writes the missing ones of the first blocks."""
+    store = _store(directory, **arguments)
+    for index, stop in enumerate(np.cumsum(BLOCK_SIZES)[:num_blocks]):
+        rows = slice(stop - BLOCK_SIZES[index], stop)
+        if store.is_missing(index):
+            store.write(index, _columns()[rows], {name: array[rows] for name, array in _targets().items()})
+    return store
+
+
+def _missing_blocks(directory, **arguments):
+    store = _store(directory, **arguments)
+    return [index for index in range(len(BLOCK_SIZES)) if store.is_missing(index)]
 
 
 def _read_rows(store):
@@ -37,11 +51,13 @@ def _read_rows(store):
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-@pytest.mark.parametrize(("rows_per_shard", "num_shards"), [(1, 5), (4, 3), (7, 2), (15, 1), (16, 1)])
-def test_gives_back_what_was_written_in_order(tmp_path, rows_per_shard, num_shards):
-    store = _write(tmp_path, rows_per_shard)
-    assert len(list(tmp_path.glob("columns-*.tfrecord"))) == num_shards
-    for opened in (store, PseudoLabels(str(tmp_path))):
+@pytest.mark.parametrize(("blocks_per_shard", "num_shards"), [(1, 5), (2, 3), (5, 1), (6, 1)])
+@pytest.mark.parametrize("directory", ["{}", "ram://store_{}"])
+def test_gives_back_what_was_written_in_order(tmp_path, directory, blocks_per_shard, num_shards):
+    directory = directory.format(tmp_path) + f"/{blocks_per_shard}"
+    written = _write(directory, blocks_per_shard=blocks_per_shard).finish()
+    assert len(tf.io.gfile.glob(f"{directory}/shard-*.json")) == num_shards
+    for opened in (written, _store(directory, blocks_per_shard=blocks_per_shard).finish()):
         assert len(opened) == NUM_ROWS
         np.testing.assert_array_equal(opened.columns, _columns())
         rows = _read_rows(opened)
@@ -54,25 +70,47 @@ def test_gives_back_what_was_written_in_order(tmp_path, rows_per_shard, num_shar
 
 
 def test_rows_have_a_static_width(tmp_path):
-    spec = _write(tmp_path).rows().element_spec
+    spec = _write(tmp_path).finish().rows().element_spec
     widths = {"fingerprint": 1, "score": 1, "class_id": 1, "probabilities": 4, "classes": 4}
     assert {name: tensor.shape.as_list() for name, tensor in spec.items()} == {n: [None, w] for n, w in widths.items()}
 
 
-def test_the_same_rows_make_the_same_files(tmp_path):
+def _files(directory):
+    return {file.name: file.read_bytes() for file in directory.iterdir()}
+
+
+def test_the_same_rows_make_the_same_files_and_no_others(tmp_path):
     for name in ("first", "second"):
-        _write(tmp_path / name)
-    first, second = ({file.name: file.read_bytes() for file in (tmp_path / n).iterdir()} for n in ("first", "second"))
-    assert first == second
+        _write(tmp_path / name).finish()
+    assert _files(tmp_path / "first") == _files(tmp_path / "second")
+    suffixes = ("columns.tfrecord", "targets.tfrecord", "json")
+    shards = {f"shard-{index:05d}.{suffix}" for index in range(3) for suffix in suffixes}
+    assert set(_files(tmp_path / "first")) == {"annotation.json", "manifest.json", *shards}
 
 
-def test_leaves_no_temporary_file(tmp_path):
-    _write(tmp_path)
-    names = {f"{kind}-{shard:05d}.tfrecord" for kind in ("columns", "targets") for shard in range(3)}
-    assert {file.name for file in tmp_path.iterdir()} == {"manifest.json", *names}
+@pytest.mark.parametrize("num_blocks", range(6))
+def test_a_store_that_was_left_is_continued_at_its_last_finished_shard(tmp_path, num_blocks):
+    _write(tmp_path / "left", num_blocks=num_blocks)
+    store = _store(tmp_path / "left")
+    first = num_blocks // 2 * 2
+    assert store.first_missing_block() == first
+    assert store.rows_before_first_missing_block() == sum(BLOCK_SIZES[:first])
+    assert not store.is_finished()
+    _write(tmp_path / "left").finish()
+    _write(tmp_path / "whole").finish()
+    assert _files(tmp_path / "left") == _files(tmp_path / "whole")
 
 
-def _change_a_byte(file):
+def test_a_finished_store_lacks_nothing(tmp_path):
+    _write(tmp_path).finish()
+    before = _files(tmp_path)
+    assert _store(tmp_path).is_finished()
+    assert _missing_blocks(tmp_path) == []
+    np.testing.assert_array_equal(_store(tmp_path).finish().columns, _columns())
+    assert _files(tmp_path) == before
+
+
+def _flip(file):
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
@@ -82,82 +120,103 @@ def _truncate(file):
     file.write_bytes(file.read_bytes()[:-1])
 
 
-@pytest.mark.parametrize("damage", [_change_a_byte, _truncate])
-@pytest.mark.parametrize("name", ["columns-00000.tfrecord", "columns-00002.tfrecord", "targets-00001.tfrecord"])
-def test_refuses_a_shard_that_was_changed_and_names_it(tmp_path, name, damage):
-    _write(tmp_path)
-    damage(tmp_path / name)
-    message = (
-        rf"The shard {re.escape(str(tmp_path / name))} was changed since it was written: expected SHA-256 "
-        rf"\w{{12}}\.\.\., received \w{{12}}\.\.\. \. Put the original back, or delete its directory to annotate "
-        rf"again\."
-    )
-    with pytest.raises(ValueError, match=message):
-        PseudoLabels(str(tmp_path))
+def _delete(file):
+    file.unlink()
 
 
-@pytest.mark.parametrize("name", ["columns-00001.tfrecord", "targets-00000.tfrecord"])
-def test_refuses_a_store_with_a_missing_shard_and_names_it(tmp_path, name):
-    _write(tmp_path)
-    (tmp_path / name).unlink()
-    message = rf"The shard {re.escape(str(tmp_path / name))} is missing\. Put it back, or delete its directory"
-    with pytest.raises(ValueError, match=message):
-        PseudoLabels(str(tmp_path))
+@pytest.mark.parametrize("damage", [_flip, _truncate, _delete])
+@pytest.mark.parametrize("is_finished", [True, False])
+@pytest.mark.parametrize("suffix", ["columns.tfrecord", "targets.tfrecord", "json"])
+def test_a_damaged_shard_is_named_and_made_again_alone(tmp_path, suffix, is_finished, damage):
+    writer = _write(tmp_path)
+    if is_finished:
+        writer.finish()
+    before, path = _files(tmp_path), tmp_path / f"shard-00001.{suffix}"
+    damage(path)
+    is_as_if_never_written = damage is _delete and suffix == "json" and not is_finished
+    if is_as_if_never_written:
+        assert _missing_blocks(tmp_path)[:2] == [2, 3]
+    else:
+        message = rf"{re.escape(str(path))} is (damaged|missing).* Its shard of the pool is annotated again\."
+        with pytest.warns(UserWarning, match=message):
+            assert _missing_blocks(tmp_path)[:2] == [2, 3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        repaired = _write(tmp_path)
+    if is_finished:
+        repaired.finish()
+    assert _files(tmp_path) == before
 
 
-def test_refuses_a_store_that_was_not_finished(tmp_path):
-    writer = ShardWriter(str(tmp_path), rows_per_shard=1)
-    writer.write(_columns()[:2], {"probabilities": distributions(2)})
-    message = (
-        rf"{re.escape(str(tmp_path))} holds no finished pseudo-labels: manifest\.json is missing\. Annotate again\."
-    )
-    with pytest.raises(ValueError, match=message):
-        PseudoLabels(str(tmp_path))
+@pytest.mark.parametrize("damage", [_flip, _truncate])
+def test_a_damaged_manifest_is_named_and_written_again(tmp_path, damage):
+    _write(tmp_path).finish()
+    before = _files(tmp_path)
+    damage(tmp_path / "manifest.json")
+    with pytest.warns(UserWarning, match=r"manifest\.json is damaged.* It is written again\."):
+        store = _store(tmp_path)
+    assert store.first_missing_block() == 6
+    store.finish()
+    assert _files(tmp_path) == before
 
 
-def test_refuses_a_damaged_manifest_and_names_it(tmp_path):
-    _write(tmp_path)
-    _truncate(tmp_path / "manifest.json")
-    message = rf"{re.escape(str(tmp_path / 'manifest.json'))} is damaged: it should hold JSON\. Received: .*target_spec"
-    with pytest.raises(ValueError, match=message):
-        PseudoLabels(str(tmp_path))
+def test_a_damaged_description_has_the_pool_annotated_again(tmp_path):
+    _write(tmp_path).finish()
+    _truncate(tmp_path / "annotation.json")
+    with pytest.warns(UserWarning, match=r"annotation\.json is damaged.* The pool is annotated again\."):
+        assert _missing_blocks(tmp_path) == [0, 1, 2, 3, 4]
 
 
-def test_nothing_stands_under_the_final_name_before_it_is_complete(tmp_path):
-    path = tmp_path / "file"
-
-    def write(temporary):
-        pathlib.Path(temporary).write_text("half")
-        assert not path.exists()
-        pathlib.Path(temporary).write_text("whole")
-
-    write_atomically(str(path), write)
-
-    assert path.read_text() == "whole"
-    assert list(tmp_path.iterdir()) == [path]
+@pytest.mark.parametrize("arguments", [{"teacher": "b"}, {"blocks_per_shard": 3}])
+def test_what_something_else_has_made_is_made_anew(tmp_path, arguments):
+    _write(tmp_path).finish()
+    assert _missing_blocks(tmp_path, **arguments) == [0, 1, 2, 3, 4]
+    assert set(_files(tmp_path)) == {"annotation.json"}
 
 
-def test_an_interrupted_write_leaves_the_former_file(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("former")
-
-    def write(temporary):
-        pathlib.Path(temporary).write_text("half")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(str(path), write)
-
-    assert path.read_text() == "former"
-
-
-def test_writing_replaces_the_former_file(tmp_path):
-    path = str(tmp_path / "file.json")
-    for value in ({"a": 1}, {"b": [1.5, None, "c"]}):
-        write_json(path, value)
-        assert read_json(path) == value
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_foreign_shard_is_found(tmp_path, is_finished):
+    _write(tmp_path / "other", teacher="b").finish()
+    writer = _write(tmp_path / "mine")
+    if is_finished:
+        writer.finish()
+    for suffix in ("columns.tfrecord", "targets.tfrecord", "json"):
+        name = f"shard-00001.{suffix}"
+        (tmp_path / "other" / name).replace(tmp_path / "mine" / name)
+    with pytest.warns(UserWarning, match=r"mine/shard-00001\.json belongs to another annotation\. Its shard"):
+        assert _missing_blocks(tmp_path / "mine")[:2] == [2, 3]
 
 
-def test_checksum_is_the_sha256_of_the_file(tmp_path):
-    (tmp_path / "file").write_bytes(b"abc" * 1000)
-    assert checksum(str(tmp_path / "file")) == hashlib.sha256(b"abc" * 1000).hexdigest()
+def test_another_shard_of_the_same_store_is_found(tmp_path):
+    _write(tmp_path).finish()
+    for suffix in ("columns.tfrecord", "targets.tfrecord", "json"):
+        (tmp_path / f"shard-00001.{suffix}").write_bytes((tmp_path / f"shard-00000.{suffix}").read_bytes())
+    with pytest.warns(UserWarning, match=r"shard-00001\.json belongs to another annotation"):
+        assert _missing_blocks(tmp_path) == [2, 3]
+
+
+def test_a_pool_that_shrank_is_refused(tmp_path):
+    _write(tmp_path).finish()
+    for name in ("manifest.json", "shard-00001.json"):
+        (tmp_path / name).unlink()
+    with pytest.raises(ValueError, match=r"must not shrink.*a pool that ends before row 6, of which later rows"):
+        _write(tmp_path, num_blocks=2).finish()
+
+
+def test_paths_follow_from_the_index_whatever_the_files_say(tmp_path):
+    _write(tmp_path).finish()
+    path = str(tmp_path / "shard-00000.json")
+    write_json(path, read_json(path) | {"columns": "../../secret", "file": "/etc/passwd"})
+    with pytest.warns(UserWarning, match=r"shard-00000\.json is damaged: it should describe a shard"):
+        assert _missing_blocks(tmp_path) == [0, 1]
+
+
+def test_a_shard_holds_exactly_the_blocks_it_was_given(tmp_path):
+    blocks = [
+        (_columns()[:3], {"probabilities": distributions(3)}),
+        (_columns()[3:5], {"probabilities": distributions(2)}),
+    ]
+    shard = write_shard(str(tmp_path), 7, blocks, origin="x")
+    assert (shard.rows, shard.target_spec) == (5, {"probabilities": ["float32", 3]})
+    records = list(tf.data.TFRecordDataset(shard_path(str(tmp_path), 7, "columns.tfrecord")))
+    assert len(records) == 2

@@ -1,0 +1,49 @@
+"""Writing: under a temporary name, flushed to the disk, then renamed.
+
+On object stores a rename is a copy and a removal. Whoever is killed between the two leaves both names: harmless here,
+because what a file should hold is known by its checksum, and the next writer replaces the temporary one.
+"""
+
+import os
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+def write_atomically(path: str, write: Callable[[str], None]) -> None:
+    """Calls `write` with a temporary path beside `path`, then renames what it wrote to `path`.
+
+    Raises:
+        OSError: when the disk is full, the directory cannot be written, or the like; `path` is as it was then.
+    """
+    temporary = f"{path}.tmp"
+    try:
+        # Not overwritten: a link that someone left there would be followed.
+        remove_if_there(temporary)
+        write(temporary)
+        _flush(temporary)
+        tf.io.gfile.rename(temporary, path, overwrite=True)
+        _flush(os.path.dirname(path))
+    except (OSError, tf.errors.OpError) as error:
+        raise OSError(
+            f"{path} could not be written: {getattr(error, 'message', error)}. Everything finished before is intact. "
+            "Free the disk or mend the permissions, then call `fit_rounds` again with the same arguments."
+        ) from error
+
+
+def remove_if_there(path: str) -> None:
+    """Removes a file, or does nothing where there is none."""
+    try:
+        tf.io.gfile.remove(path)
+    except tf.errors.NotFoundError:
+        return
+
+
+def _flush(path: str) -> None:
+    """Has the disk keep what the system still holds in memory: a power cut could otherwise empty a renamed file."""
+    if os.name == "posix" and "://" not in path:
+        descriptor = os.open(path or ".", os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
