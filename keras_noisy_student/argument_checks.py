@@ -1,9 +1,12 @@
-"""What an argument is: an integer, a number, a number in an interval. Booleans are neither."""
+"""What an argument is: an integer, a number, a number in an interval, one of a few names. Booleans are no numbers."""
 
 import dataclasses
 import math
 import numbers
+from collections.abc import Sequence
 from typing import Any
+
+_INT64_END = 2**63
 
 
 def is_integer(value: Any, *, at_least: int) -> bool:
@@ -12,8 +15,36 @@ def is_integer(value: Any, *, at_least: int) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether `value` is a finite real number."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether `value` is a finite real number, not too large for a float."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Raises a `ValueError` that names the argument when `value` is none of the names.
+
+    `value in choices` alone would compare an array element by element.
+    """
+    if not isinstance(value, str) or value not in choices:
+        listed = " or ".join(f'"{choice}"' for choice in choices)
+        raise ValueError(f"`{name}` must be {listed}. Received: {name}={value!r}.")
+
+
+def checked_seed(seed: int | None) -> int | None:
+    """The seed of a Keras seed generator, as a Python integer, which is the only kind that Keras takes.
+
+    Raises:
+        ValueError: when it is no integer of 64 bits.
+    """
+    if seed is None:
+        return None
+    if not is_integer(seed, at_least=-_INT64_END) or seed >= _INT64_END:
+        raise ValueError(f"`seed` must be an integer of 64 bits, or None. Received: seed={seed!r}.")
+    return int(seed)
 
 
 @dataclasses.dataclass(frozen=True)

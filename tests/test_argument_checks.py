@@ -1,12 +1,15 @@
 """The checks that arguments share, and that each of them is used."""
 
+import functools
 import math
+import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_noisy_student as kns
-from keras_noisy_student.argument_checks import Interval, is_integer, is_number
+from keras_noisy_student.argument_checks import Interval, check_choice, checked_seed, is_integer, is_number
 
 
 @pytest.mark.parametrize("value", [2, 5, np.int64(2), np.uint8(7)])
@@ -22,7 +25,46 @@ def test_other_values_are_not(value):
 def test_numbers_are_finite():
     assert is_number(0.5)
     assert is_number(np.float32(1))
-    assert not any(is_number(value) for value in (math.nan, math.inf, "1", None, True))
+    assert not any(is_number(value) for value in (math.nan, math.inf, 10**400, "1", None, True))
+
+
+def test_a_name_out_of_several_is_taken():
+    check_choice("labels", "hard", ("soft", "hard"))
+
+
+@pytest.mark.parametrize("value", ["SOFT", None, 1, np.array(["soft", "hard"]), tf.constant([1.0]), ["soft"]])
+def test_another_name_or_an_array_of_names_is_refused(value):
+    message = rf'`labels` must be "soft" or "hard"\. Received: labels={re.escape(repr(value))}\.'
+    with pytest.raises(ValueError, match=message):
+        check_choice("labels", value, ("soft", "hard"))
+
+
+@pytest.mark.parametrize("seed", [0, -1, 2**63 - 1, -(2**63), np.int32(7)])
+def test_a_seed_becomes_an_integer_of_python(seed):
+    assert checked_seed(seed) == seed
+    assert type(checked_seed(seed)) is int
+
+
+def test_a_seed_may_be_left_out():
+    assert checked_seed(None) is None
+
+
+@pytest.mark.parametrize("seed", [2**63, -(2**63) - 1, 0.5, True, "1", np.array([1, 2])])
+@pytest.mark.parametrize(
+    "make",
+    [
+        kns.RandomFlip,
+        kns.SpecAugment,
+        kns.StochasticDepth,
+        functools.partial(kns.PerClip, kns.RandomFlip()),
+        functools.partial(kns.TemporalCrop, 2),
+    ],
+    ids=repr,
+)
+def test_another_seed_is_refused_by_every_layer(make, seed):
+    message = rf"`seed` must be an integer of 64 bits, or None\. Received: seed={re.escape(repr(seed))}\."
+    with pytest.raises(ValueError, match=message):
+        make(seed=seed)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_noisy_student.argument_checks import checked_seed
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.example_keys import example_keys
 from keras_noisy_student.noise.per_image import ImageFunction, Size, map_images
@@ -55,8 +56,8 @@ class ImageNoise(keras.layers.Layer):
         if not isinstance(jit_compile, bool):
             raise ValueError(f"`jit_compile` must be True or False. Received: jit_compile={jit_compile!r}.")
         self.jit_compile = jit_compile
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = checked_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.built = True
         self._in_graph = tf.function(self._noised, autograph=False)
 

@@ -18,7 +18,11 @@ def takes_noise_seed(augmentation: Callable[..., Any]) -> bool:
         (True, False)
     """
     function = augmentation.call if isinstance(augmentation, keras.Layer) else augmentation
-    return "noise_seed" in inspect.signature(function).parameters
+    try:
+        return "noise_seed" in inspect.signature(function).parameters
+    except ValueError:
+        # A function written in C may say nothing of its arguments.
+        return False
 
 
 def as_float(tensor: tf.Tensor) -> tf.Tensor:

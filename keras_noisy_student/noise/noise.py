@@ -7,7 +7,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from keras_noisy_student.argument_checks import ABOVE_0_TO_1, FROM_0_BELOW_1
+from keras_noisy_student.argument_checks import ABOVE_0_TO_1, FROM_0_BELOW_1, check_choice
 from keras_noisy_student.noise.keyed_calls import as_float, takes_noise_seed
 from keras_noisy_student.noise.mixing import check_mixing_layer
 
@@ -61,8 +61,7 @@ class Noise:
             FROM_0_BELOW_1.check("dropout_rate", self.dropout_rate)
         if self.survival_probability is not None:
             ABOVE_0_TO_1.check("survival_probability", self.survival_probability)
-        if self.placement not in ("step", "pipeline"):
-            raise ValueError(f'`placement` must be "step" or "pipeline". Received: placement={self.placement!r}.')
+        check_choice("placement", self.placement, ("step", "pipeline"))
         if self.mixing is not None:
             check_mixing_layer(self.mixing)
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from keras_noisy_student.argument_checks import is_integer, is_number
+from keras_noisy_student.argument_checks import check_choice, is_integer, is_number
 from keras_noisy_student.noise.per_image import Size
 
 _IMAGENET_SIZE = 224
@@ -49,14 +49,8 @@ class OpSettings:
                 raise ValueError(
                     f"`{name}` must be a finite number of pixels above 0, or None. Received: {name}={constant!r}."
                 )
-        if self.contrast_mean not in ("image", "paper"):
-            raise ValueError(
-                f'`contrast_mean` must be "image" or "paper". Received: contrast_mean={self.contrast_mean!r}.'
-            )
-        if self.interpolation not in ("nearest", "bilinear"):
-            raise ValueError(
-                f'`interpolation` must be "nearest" or "bilinear". Received: interpolation={self.interpolation!r}.'
-            )
+        check_choice("contrast_mean", self.contrast_mean, ("image", "paper"))
+        check_choice("interpolation", self.interpolation, ("nearest", "bilinear"))
         check_fill(self.fill)
 
     def translation(self, height: Size, width: Size) -> float | tf.Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_noisy_student.argument_checks import checked_seed
 from keras_noisy_student.noise.clip_inputs import check_clips
 from keras_noisy_student.noise.example_keys import example_keys
 from keras_noisy_student.noise.keyed_calls import as_float, call_by_keys, takes_noise_seed
@@ -67,8 +68,8 @@ class PerClip(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         _check_augmentation(augmentation)
         self.augmentation = augmentation
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = checked_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         # A function says nothing of what XLA can compile.
         self.supports_jit = isinstance(augmentation, keras.Layer)
         self._call_by_keys = tf.function(call_by_keys)

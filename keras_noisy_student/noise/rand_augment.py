@@ -7,7 +7,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from keras_noisy_student.argument_checks import FROM_0_TO_1, is_integer, is_number
+from keras_noisy_student.argument_checks import FROM_0_TO_1, check_choice, is_integer, is_number
 from keras_noisy_student.noise.image_noise import ImageNoise
 from keras_noisy_student.noise.magnitudes import jittered_magnitudes
 from keras_noisy_student.noise.op_parameters import OpParameters
@@ -89,8 +89,7 @@ class RandAugment(ImageNoise):
         self.magnitude_std = _checked_number("magnitude_std", magnitude_std)
         FROM_0_TO_1.check("probability", probability)
         self.probability = float(probability)
-        if overflow not in ("clamp", "paper"):
-            raise ValueError(f'`overflow` must be "clamp" or "paper". Received: overflow={overflow!r}.')
+        check_choice("overflow", overflow, ("clamp", "paper"))
         self.overflow = overflow
         self.op_settings = _checked_op_settings(op_settings)
 
@@ -158,8 +157,8 @@ def _checked_op_settings(op_settings: OpSettings | None) -> OpSettings:
 
 
 def _checked_ops(ops: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(ops, str) or not ops:
-        raise ValueError(f"`ops` must be a sequence of one or more op names. Received: ops={ops!r}.")
+    if not isinstance(ops, Sequence) or isinstance(ops, str | bytes) or not ops:
+        raise ValueError(f"`ops` must be a list or tuple of one or more op names. Received: ops={ops!r}.")
     unknown = [op for op in ops if op not in OPS]
     if unknown:
         raise ValueError(f"`ops` must be names out of {', '.join(OPS)}. Received: ops with the unknown {unknown}.")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from keras_noisy_student.argument_checks import is_integer, is_number
+from keras_noisy_student.argument_checks import checked_seed, is_integer, is_number
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.example_keys import example_keys
 from keras_noisy_student.noise.feature_inputs import check_feature_inputs
@@ -87,11 +87,12 @@ class SpecAugment(keras.layers.Layer):
         if not is_integer(time_warp, at_least=0):
             raise ValueError(f"`time_warp` must be an integer of frames, 0 or more. Received: time_warp={time_warp!r}.")
         self.time_warp = int(time_warp)
-        if mask_value != "mean" and not is_number(mask_value):
+        is_mean = isinstance(mask_value, str) and mask_value == "mean"
+        if not is_mean and not is_number(mask_value):
             raise ValueError(f'`mask_value` must be a finite number or "mean". Received: mask_value={mask_value!r}.')
-        self.mask_value = mask_value if mask_value == "mean" else float(mask_value)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.mask_value = "mean" if is_mean else float(mask_value)
+        self.seed = checked_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = True, noise_seed: tf.Tensor | None = None) -> Any:

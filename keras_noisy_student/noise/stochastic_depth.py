@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_noisy_student.argument_checks import ABOVE_0_TO_1
+from keras_noisy_student.argument_checks import ABOVE_0_TO_1, checked_seed
 
 
 @keras.saving.register_keras_serializable(package="keras_noisy_student")
@@ -46,9 +46,9 @@ class StochasticDepth(keras.layers.Layer):
         super().__init__(**kwargs)
         ABOVE_0_TO_1.check("survival_probability", survival_probability)
         self.survival_probability = survival_probability
-        self.seed = seed
+        self.seed = checked_seed(seed)
         # Even at a survival probability of 1: it may be lowered later, and a built layer takes no new generator.
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_masking = True
 
     def call(self, inputs: Any, training: bool = False) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_noisy_student.argument_checks import is_integer
+from keras_noisy_student.argument_checks import checked_seed, is_integer
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.clip_inputs import check_clips
 from keras_noisy_student.noise.example_keys import example_keys
@@ -56,8 +56,8 @@ class TemporalCrop(keras.layers.Layer):
         if not is_integer(num_frames, at_least=1):
             raise ValueError(f"`num_frames` must be an integer, 1 or more. Received: num_frames={num_frames!r}.")
         self.num_frames = int(num_frames)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = checked_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.built = True
 
     def call(self, clips: tf.Tensor, training: bool | None = True, noise_seed: tf.Tensor | None = None) -> tf.Tensor:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from keras_noisy_student.argument_checks import FROM_0_BELOW_1, POSITIVE, is_integer
+from keras_noisy_student.argument_checks import FROM_0_BELOW_1, POSITIVE, check_choice, is_integer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +39,8 @@ class PseudoLabeling:
     annotate: Literal["stored", "online"] = "stored"
 
     def __post_init__(self) -> None:
-        if self.labels not in ("soft", "hard"):
-            raise ValueError(f'`labels` must be "soft" or "hard". Received: labels={self.labels!r}.')
-        if self.annotate not in ("stored", "online"):
-            raise ValueError(f'`annotate` must be "stored" or "online". Received: annotate={self.annotate!r}.')
+        check_choice("labels", self.labels, ("soft", "hard"))
+        check_choice("annotate", self.annotate, ("stored", "online"))
         if self.temperature not in POSITIVE:
             raise ValueError(f"`temperature` must be positive. Received: temperature={self.temperature!r}.")
         FROM_0_BELOW_1.check("confidence_threshold", self.confidence_threshold)
@@ -61,7 +59,7 @@ class PseudoLabeling:
 
     def _check_examples_per_class(self) -> None:
         value = self.examples_per_class
-        if value is None or value == "auto":
+        if value is None or (isinstance(value, str) and value == "auto"):
             return
         if not is_integer(value, at_least=1):
             raise ValueError(

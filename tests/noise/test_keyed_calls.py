@@ -17,6 +17,7 @@ KEYS = tf.constant([8, 9, 8, 7, 9], tf.int64)
         (lambda images, noise_seed: images, True),
         (keras.layers.RandomFlip(), False),
         (lambda images: images, False),
+        (min, False),
     ],
 )
 def test_the_signature_says_whether_an_augmentation_takes_keys(augmentation, takes):

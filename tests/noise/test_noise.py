@@ -72,6 +72,7 @@ def test_examples_may_be_dicts():
         ({"dropout_rate": 1}, r"`dropout_rate` must be in \[0, 1\)\. Received: dropout_rate=1\."),
         ({"survival_probability": 0}, r"`survival_probability` must be in \(0, 1\]\. Received: survival_probability=0"),
         ({"placement": "gpu"}, r'`placement` must be "step" or "pipeline"\. Received: placement=\'gpu\''),
+        ({"placement": np.zeros(2)}, r'`placement` must be "step" or "pipeline"\. Received: placement=array'),
     ],
 )
 def test_values_out_of_range_are_refused(arguments, message):

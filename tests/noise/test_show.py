@@ -84,7 +84,7 @@ def test_no_figure_is_left_open():
         ({"image": _image(dtype="int64")}, r"`images` must be uint8, or float"),
         ({"magnitudes": []}, r"`magnitudes` must hold one magnitude or more\. Received: magnitudes=\[\]"),
         ({"magnitudes": [-1]}, r"`magnitude` must be a finite number, 0 or more\. Received: magnitude=-1"),
-        ({"ops": []}, r"`ops` must be a sequence of one or more op names\. Received: ops=\[\]"),
+        ({"ops": []}, r"`ops` must be a list or tuple of one or more op names\. Received: ops=\[\]"),
         ({"ops": ["Blur"]}, r"`ops` must be names .* Received: ops with the unknown \['Blur'\]"),
         ({"overflow": "wrap"}, r"`overflow` must be .* Received: overflow='wrap'"),
         ({"op_settings": 3}, r"`op_settings` must be an `OpSettings`\. Received: op_settings=3"),

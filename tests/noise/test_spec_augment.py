@@ -308,6 +308,7 @@ class TestErrors:
             ({"time_warp": 2.5}, r"`time_warp` must be an integer of frames, .* Received: time_warp=2\.5\."),
             ({"mask_value": "zero"}, r"`mask_value` must be a finite number or \"mean\"\. .*mask_value='zero'\."),
             ({"mask_value": np.nan}, r"`mask_value` must be a finite number or \"mean\"\. .*mask_value=nan\."),
+            ({"mask_value": np.zeros(2)}, r"`mask_value` must be a finite number or \"mean\"\. .*mask_value=array"),
         ],
     )
     def test_refuses_a_wrong_argument(self, config, message):

@@ -1,6 +1,7 @@
 import dataclasses
 import re
 
+import numpy as np
 import pytest
 
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
@@ -59,7 +60,7 @@ def test_refuses_a_threshold_out_of_range(threshold):
         PseudoLabeling(confidence_threshold=threshold)
 
 
-@pytest.mark.parametrize("value", [0, -3, 2.0, True, "all", float("inf")])
+@pytest.mark.parametrize("value", [0, -3, 2.0, True, "all", float("inf"), np.array(["auto", "auto"])])
 def test_refuses_other_examples_per_class(value):
     message = re.escape(
         f'`examples_per_class` must be a positive integer, "auto" or None. Received: examples_per_class={value!r}.'
