@@ -5,6 +5,9 @@ weights, in the optimizer, and validates with the raw ones; here the moving stat
 averaged with the same momentum, and whatever looks at the network between two epochs finds the averages in it.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -65,6 +68,15 @@ class AveragedWeights(keras.callbacks.Callback):
         """Leaves the average in the network."""
         self._show_average()
         self._raw = None
+
+    @contextlib.contextmanager
+    def raw_weights(self) -> Iterator[None]:
+        """Puts the raw weights back while the `with` block runs."""
+        is_average = self._raw is not None
+        self._show_raw()
+        yield
+        if is_average:
+            self._show_average()
 
     def _pairs(self) -> list[tuple[keras.Variable, keras.Variable]]:
         optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)

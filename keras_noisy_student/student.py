@@ -1,13 +1,14 @@
 """`NoisyStudent`: the model of one round, whose `train_step` learns from a joint batch with noise."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_noisy_student.averaged_weights import AveragedWeights, StatisticsAverage
-from keras_noisy_student.finite_loss import StopOnNonFiniteLoss
 from keras_noisy_student.joint_batch import (
     Examples,
     LossReduction,
@@ -23,6 +24,14 @@ from keras_noisy_student.noise.mask_seeds import assign_mask_seeds, seed_variabl
 from keras_noisy_student.noise.mixing import mix
 from keras_noisy_student.noise.model_noise import LayerNoise, set_model_noise
 from keras_noisy_student.noise.noise import Noise
+from keras_noisy_student.non_finite import (
+    OnNonFinite,
+    StopOnNonFinite,
+    StopWhenAllSkipped,
+    Values,
+    all_finite,
+    check_on_non_finite,
+)
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
 from keras_noisy_student.tasks.task import Task, check_soft_targets
 
@@ -93,6 +102,7 @@ class NoisyStudent(keras.Model):
         self._seed_variables = [variable for layer in random_layers for variable in seed_variables(layer)]
         self._part_losses = [keras.metrics.Mean(name=f"{part}_loss") for part in _PARTS]
         self._part_accuracies = [keras.metrics.Mean(name=f"{part}_accuracy") for part in _PARTS]
+        self._non_finite_steps = keras.metrics.Sum(name="skipped_steps")
 
     def compile(
         self,
@@ -100,6 +110,7 @@ class NoisyStudent(keras.Model):
         *,
         loss_reduction: LossReduction = "mean",
         metrics: Sequence[Any] | None = None,
+        on_non_finite: OnNonFinite = "stop",
         jit_compile: bool | str = "auto",
         steps_per_execution: int = 1,
         run_eagerly: bool = False,
@@ -110,11 +121,20 @@ class NoisyStudent(keras.Model):
             optimizer: a Keras optimizer or its name.
             loss_reduction: `"mean"` over the joint batch, or `"sum_of_means"`: see `joint_batch.joint_loss`.
             metrics: computed on the labelled examples in training, and in evaluation.
+            on_non_finite: what becomes of a step whose loss or gradients are NaN or infinite: `"stop"` ends the
+                training there with an error, `"skip"` leaves everything as it was before the step, and counts it in
+                the logs as `skipped_steps`. A step that loss scaling (mixed precision) skips is not such a step.
             jit_compile: whether to compile the step with XLA, which cannot compile Keras' own MixUp and CutMix.
             steps_per_execution: steps run in one call.
             run_eagerly: whether to run without a graph, to debug.
         """
         check_loss_reduction(loss_reduction)
+        check_on_non_finite(on_non_finite)
+        if on_non_finite == "skip" and self.distribute_strategy.num_replicas_in_sync > 1:
+            raise ValueError(
+                '`on_non_finite="skip"` works on one replica. Received: a strategy with '
+                f'{self.distribute_strategy.num_replicas_in_sync}. Use "stop", or train on one device.'
+            )
         super().compile(
             optimizer,
             metrics=metrics,
@@ -123,10 +143,12 @@ class NoisyStudent(keras.Model):
             run_eagerly=run_eagerly,
         )
         self._loss_reduction = loss_reduction
+        self._on_non_finite = on_non_finite
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        self._statistics = None
+        self._statistics, self._averaged_weights = None, None
         if optimizer.use_ema:
             self._statistics = StatisticsAverage(self.network, momentum=optimizer.ema_momentum)
+            self._averaged_weights = AveragedWeights(self._statistics)
 
     def fit(
         self,
@@ -136,14 +158,16 @@ class NoisyStudent(keras.Model):
         shuffle: bool = False,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """Trains as `keras.Model.fit` does, stops at a loss that is not finite, and follows the EMA rule.
+        """Trains as `keras.Model.fit` does, stops at or skips a step that is not finite, and follows the EMA rule.
 
         Joint batches come from a data set, which has its own order: Keras warns when asked to shuffle one.
         """
         self._create_training_variables(x)
-        own: list[keras.callbacks.Callback] = [StopOnNonFiniteLoss()]
-        if self._statistics is not None:
-            own.append(AveragedWeights(self._statistics))
+        own: list[keras.callbacks.Callback] = [
+            StopOnNonFinite(self._non_finite_steps) if self._on_non_finite == "stop" else StopWhenAllSkipped()
+        ]
+        if self._averaged_weights is not None:
+            own.append(self._averaged_weights)
         return super().fit(x, *args, callbacks=[*own, *(callbacks or [])], shuffle=shuffle, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
@@ -154,6 +178,28 @@ class NoisyStudent(keras.Model):
         """Saves the network, a model of its own right, as `keras.Model.save` does."""
         self.network.save(filepath, **kwargs)
 
+    def get_training_state(self) -> list[np.ndarray]:
+        """All values that training changes and that its next step depends on: raw weights, optimizer, averages."""
+        with self._averaged_weights.raw_weights() if self._averaged_weights else contextlib.nullcontext():
+            return [keras.ops.convert_to_numpy(variable) for variable in self._training_variables()]
+
+    def set_training_state(self, values: Sequence[np.ndarray]) -> None:
+        """Continues from what `get_training_state` returned.
+
+        Raises:
+            ValueError: for the values of another network or optimizer.
+        """
+        variables = self._training_variables()
+        expected = [tuple(variable.shape) for variable in variables]
+        received = [np.shape(value) for value in values]
+        if expected != received:
+            raise ValueError(
+                f"The training state must be that of this network and optimizer: {len(expected)} arrays of the shapes "
+                f"{expected}. Received: {len(received)} arrays of the shapes {received}."
+            )
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
     def call(self, x: Any, training: bool | None = None) -> Any:
         """The network's outputs."""
         return self.network(x, training=training)
@@ -161,6 +207,7 @@ class NoisyStudent(keras.Model):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step on a joint batch; returns the logs."""
         parts = [self._with_labels(part) for part in as_parts(data)]
+        before = Values(self._step_variables() if self._on_non_finite == "skip" else [])
         assign_mask_seeds(self._seed_variables, key=self._mask_key, step=self.optimizer.iterations)
         x = self._noised(parts)
         x, targets, weights = self._mixed(x, parts)
@@ -177,7 +224,12 @@ class NoisyStudent(keras.Model):
         if self._statistics is not None:
             self._statistics.update(step)
         self._update_part_metrics(targets, part_outputs, losses, weights)
-        return self._logs(parts[0], part_outputs[0], loss, part_metrics=len(parts))
+        self._update_metrics(parts[0], part_outputs[0], loss)
+        # Loss scaling provokes infinite gradients, to find the largest scale, and skips those steps by itself.
+        is_finite = all_finite(loss, [] if hasattr(self.optimizer, "inner_optimizer") else gradients)
+        before.restore_unless(is_finite)
+        self._non_finite_steps.update_state(tf.cast(~is_finite, tf.float32))
+        return self._logs(part_metrics=len(parts), skipped_steps=self._on_non_finite == "skip")
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Loss and compiled metrics of a batch `(x, y)` or `(x, y, sample_weight)`."""
@@ -185,7 +237,17 @@ class NoisyStudent(keras.Model):
         outputs = self(examples.x, training=False)
         losses = self.task.loss(examples.y, outputs)
         loss = joint_loss([losses], [_weights(examples)], reduction="mean") + self._regularization()
-        return self._logs(examples, outputs, loss, part_metrics=0)
+        self._update_metrics(examples, outputs, loss)
+        return self._logs(part_metrics=0, skipped_steps=False)
+
+    def _training_variables(self) -> list[keras.Variable]:
+        averages = self._statistics.averages if self._statistics else []
+        return [*self.network.weights, *self.optimizer.variables, *averages]
+
+    def _step_variables(self) -> list[keras.Variable]:
+        """What a step changes, but for the seeds, which every step sets, and the count of skipped steps."""
+        metrics = [metric for metric in self.metrics if metric is not self._non_finite_steps]
+        return [*self._training_variables(), *(variable for metric in metrics for variable in metric.variables)]
 
     def _create_training_variables(self, batches: tf.data.Dataset) -> None:
         """Creates the variables of optimizer and metrics now: a step that creates any is traced twice."""
@@ -251,18 +313,18 @@ class NoisyStudent(keras.Model):
             self._part_losses[index].update_state(losses[index], sample_weight=weights[index])
             self._part_accuracies[index].update_state(agreement, sample_weight=weights[index])
 
-    def _logs(
-        self, examples: Examples, outputs: tf.Tensor, loss: tf.Tensor, *, part_metrics: int
-    ) -> dict[str, tf.Tensor]:
-        """Updates the loss and the compiled metrics, and leaves out the metrics of parts that were not in the batch."""
+    def _update_metrics(self, examples: Examples, outputs: tf.Tensor, loss: tf.Tensor) -> None:
         loss_metric = next(metric for metric in self.metrics if metric.name == "loss")
         loss_metric.update_state(loss, sample_weight=num_rows(examples))
         weight = examples.sample_weight if examples.has("sample_weight") else None
-        logs: Mapping[str, tf.Tensor] = self.compute_metrics(examples.x, examples.y, outputs, weight)
-        left_out = [
-            metric.name for metric in [*self._part_losses[part_metrics:], *self._part_accuracies[part_metrics:]]
-        ]
-        return {name: value for name, value in logs.items() if name not in left_out}
+        self.compute_metrics(examples.x, examples.y, outputs, weight)
+
+    def _logs(self, *, part_metrics: int, skipped_steps: bool) -> dict[str, tf.Tensor]:
+        """The results of the metrics, but for those of parts that were not in the batch, and of steps not skipped."""
+        left_out = [*self._part_losses[part_metrics:], *self._part_accuracies[part_metrics:]]
+        names = [metric.name for metric in left_out] + ([] if skipped_steps else [self._non_finite_steps.name])
+        logs: Mapping[str, tf.Tensor] = self.get_metrics_result()
+        return {name: value for name, value in logs.items() if name not in names}
 
 
 def _check_parts(parts: list[Examples]) -> None:

@@ -13,7 +13,7 @@ ROWS = [
     ["trainer"],
     ["promoted_student"],
     ["student", "run_directory"],
-    ["averaged_weights", "finite_loss", "optimizers", "serving", "history"],
+    ["averaged_weights", "non_finite", "optimizers", "serving", "history"],
     ["networks", "run_data", "round_settings"],
     ["data_checks"],
     ["pipeline"],

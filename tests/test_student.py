@@ -256,13 +256,30 @@ def test_weights_can_be_saved_and_loaded(tmp_path):
     assert_weights_close(other.network.get_weights(), student.network.get_weights())
 
 
-def test_a_loss_that_is_not_finite_stops_at_its_step():
-    (x, y), pseudo_labeled = make_parts()
-    good = tf.data.Dataset.from_tensors(((x, y), pseudo_labeled)).repeat(2)
-    bad = tf.data.Dataset.from_tensors(((x * np.nan, y), pseudo_labeled))
-    message = r"The loss must be finite\. Received: loss=nan at epoch 1, step 3\. Lower the learning rate"
-    with pytest.raises(ValueError, match=message):
-        make_student().fit(good.concatenate(bad), verbose=0)
+@pytest.mark.parametrize("use_ema", [True, False])
+def test_training_goes_on_from_a_training_state_as_if_it_had_not_stopped(use_ema):
+    def student_with_optimizer():
+        optimizer = keras.optimizers.Adam(0.1, use_ema=use_ema, ema_momentum=0.5)
+        return make_student(make_network(batch_norm=True, dropout_rate=0.5), optimizer=optimizer)
+
+    batches = batches_of(*make_parts())
+    whole, first, second = (student_with_optimizer() for _ in range(3))
+    weights_after(whole, batches, steps=7)
+    states = []
+    take_state = keras.callbacks.LambdaCallback(on_epoch_end=lambda e, logs: states.append(first.get_training_state()))
+    first.fit(batches, steps_per_epoch=4, callbacks=[take_state], verbose=0)
+    continued = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: second.set_training_state(states[0]))
+    second.fit(batches, steps_per_epoch=3, callbacks=[continued], verbose=0)
+    for one, other in zip(second.get_training_state(), whole.get_training_state(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_training_state_of_another_network_is_refused():
+    student = make_student()
+    with pytest.raises(
+        ValueError, match=r"training state must be that of this network and optimizer: \d+ arrays .* 0 "
+    ):
+        student.set_training_state([])
 
 
 @pytest.mark.parametrize("data", ["(x, y)", "x", "three parts"])

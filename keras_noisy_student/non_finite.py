@@ -1,0 +1,106 @@
+"""Steps whose loss or gradients are NaN or infinite: how they are found, and what becomes of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+OnNonFinite = Literal["stop", "skip"]
+
+
+class NonFiniteError(ValueError):
+    """A loss or a gradient was NaN or infinite.
+
+    Args:
+        message: for the user.
+        steps: the numbers of the steps, counted over all epochs, of which one was; more than one with
+            `steps_per_execution`.
+    """
+
+    def __init__(self, message: str, *, steps: range) -> None:
+        super().__init__(message)
+        self.steps = steps
+
+
+class StopOnNonFinite(keras.callbacks.Callback):
+    """Raises when a step was not finite.
+
+    `keras.callbacks.TerminateOnNaN` ends `fit` as if it had succeeded, and a useless student would be promoted.
+
+    Args:
+        non_finite_steps: counts the steps of the epoch that were not finite.
+
+    Raises:
+        NonFiniteError: at the end of the step (of the last of `steps_per_execution`).
+    """
+
+    def __init__(self, non_finite_steps: keras.metrics.Sum) -> None:
+        super().__init__()
+        self._non_finite_steps = non_finite_steps
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        """Remembers the epoch and its first step, for the message."""
+        self._epoch, self._next = epoch, 0
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Checks the steps since the last call."""
+        first, self._next = self._next, batch + 1
+        if not keras.ops.convert_to_numpy(self._non_finite_steps.total):
+            return
+        loss = float((logs or {})["loss"])
+        received = "a gradient that is not" if np.isfinite(loss) else f"loss={loss}"
+        where = f"step {batch + 1}" if first == batch else f"one of the steps {first + 1} to {batch + 1}"
+        epoch_start = self._epoch * (self.params["steps"] or 0)
+        raise NonFiniteError(
+            f"The loss and its gradients must be finite. Received: {received} at epoch {self._epoch + 1}, {where}. "
+            "Lower the learning rate, clip the gradients (`clipnorm`), look for NaN in the examples and for labels out "
+            'of range, or skip such steps with `compile(on_non_finite="skip")`. Finished epochs and rounds are kept.',
+            steps=range(epoch_start + first, epoch_start + batch + 1),
+        )
+
+
+class StopWhenAllSkipped(keras.callbacks.Callback):
+    """Raises at the end of an epoch of which every step was skipped: nothing is learnt any more.
+
+    Raises:
+        ValueError: when it was.
+    """
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Compares the number of skipped steps with that of all."""
+        if (logs or {})["skipped_steps"] == self.params["steps"]:
+            raise ValueError(
+                "Some step of an epoch must have a finite loss and finite gradients. Received: all "
+                f"{self.params['steps']} steps of epoch {epoch + 1} were skipped. Lower the learning rate, clip the "
+                "gradients (`clipnorm`), or look for NaN in the examples. Finished epochs and rounds are kept."
+            )
+
+
+class Values:
+    """The values of variables at one moment of a training step, to go back to.
+
+    Args:
+        variables: Keras variables.
+    """
+
+    def __init__(self, variables: Sequence[keras.Variable]) -> None:
+        self._values = [(variable, tf.identity(variable.value)) for variable in variables]
+
+    def restore_unless(self, condition: tf.Tensor) -> None:
+        """Gives the variables these values back, unless the scalar `condition` is true."""
+        for variable, value in self._values:
+            variable.assign(tf.where(condition, variable.value, value))
+
+
+def all_finite(loss: tf.Tensor, gradients: Sequence[Any]) -> tf.Tensor:
+    """Whether the loss and every gradient, dense or `IndexedSlices`, holds finite numbers only: a boolean scalar."""
+    tensors = [loss, *(getattr(gradient, "values", gradient) for gradient in gradients if gradient is not None)]
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
+
+
+def check_on_non_finite(value: Any) -> None:
+    """Raises a `ValueError` for an unknown `on_non_finite`."""
+    if value not in get_args(OnNonFinite):
+        raise ValueError(f'`on_non_finite` must be "stop" or "skip". Received: on_non_finite={value!r}.')
