@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_noisy_student.given_data import reading
 from keras_noisy_student.sources import Source, as_source
 from keras_noisy_student.tasks.task import Task
 
@@ -17,12 +18,17 @@ def labeled_source(data: Any, *, name: str) -> Source:
     """
     source = as_source(data, name=name)
     spec = source.element_spec
-    if not isinstance(spec, tuple) or len(spec) != 2:
+    # A named tuple reaches the functions of tf.data as one argument.
+    if type(spec) is not tuple or len(spec) != 2:
         raise ValueError(
             f"`{name}` must hold examples (x, y): a pair of arrays, or a tf.data.Dataset of pairs. Received: examples "
-            f"of the structure {spec}."
+            f"of the structure {spec}.{_fix_of_structure(spec)}"
         )
     x_spec, y_spec = spec
+    if not tf.nest.flatten(x_spec):
+        raise ValueError(
+            f"The `x` of `{name}` must hold at least one tensor. Received: examples of the structure {spec}."
+        )
     if not isinstance(y_spec, tf.TensorSpec) or y_spec.shape.rank != 0:
         raise ValueError(
             f"The labels of `{name}` must be one class id per example, of shape (). Received: {y_spec}. If the data "
@@ -49,13 +55,22 @@ def same_examples_source(data: Any, labeled_spec: Any, *, name: str) -> Source:
     return source
 
 
-def read_labels(source: Source, task: Task) -> np.ndarray:
+def read_labels(source: Source, task: Task, *, name: str) -> np.ndarray:
     """Reads all labels once and has the task check them.
+
+    Args:
+        source: of `(x, y)`.
+        task: what a label is.
+        name: of the argument, for the error.
 
     Returns:
         Integer array `(examples,)`.
+
+    Raises:
+        ValueError: when they cannot be read, or a label is out of range.
     """
-    labels = np.concatenate([y.numpy() for _, y in source.batches(1024)])
+    with reading(name):
+        labels = np.concatenate([y.numpy() for _, y in source.batches(1024)])
     task.check_labels(labels)
     return labels
 
@@ -68,8 +83,12 @@ def evaluation_source(data: Any, labeled_spec: Any, task: Task, *, name: str) ->
     """
     source = labeled_source(data, name=name)
     _check_same(source.element_spec[0], labeled_spec, name)
-    read_labels(source, task)
+    read_labels(source, task, name=name)
     return source
+
+
+def _fix_of_structure(spec: Any) -> str:
+    return " A named tuple becomes a pair by `tuple(example)`." if hasattr(spec, "_fields") else ""
 
 
 def _check_static(spec: Any, name: str) -> None:

@@ -2,12 +2,16 @@
 
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
-from keras_noisy_student.argument_checks import is_number
+from keras_noisy_student.argument_checks import is_integer, is_number
 
 LossReduction = Literal["mean", "sum_of_means"]
 LOSS_REDUCTIONS = ("mean", "sum_of_means")
+
+MAX_BATCH_SIZE = np.iinfo(np.int32).max
+"""Rows that TensorFlow can count."""
 
 ABSENT: tuple[()] = ()
 """What a field of `Examples` holds when it is not given: an empty structure, which tf.data and tf.distribute carry."""
@@ -64,15 +68,23 @@ def num_pseudo_labeled(batch_size: int, unlabeled_ratio: float) -> int:
     """Pseudo-labelled examples in a joint batch.
 
     Raises:
-        ValueError: when the ratio is not positive or rounds to no example at all.
+        ValueError: when the ratio is not positive, or rounds to no example or more than a batch can hold.
     """
-    count = round(batch_size * unlabeled_ratio) if is_number(unlabeled_ratio) else 0
-    if count < 1:
+    count = float(batch_size) * float(unlabeled_ratio) if is_number(unlabeled_ratio) else 0.0
+    if not 1 <= round(min(count, MAX_BATCH_SIZE + 1)) <= MAX_BATCH_SIZE:
         raise ValueError(
-            "`unlabeled_ratio` must give at least one unlabelled example for a batch. Received: "
-            f"unlabeled_ratio={unlabeled_ratio}, batch_size={batch_size}. Raise either."
+            f"`unlabeled_ratio` must give at least one unlabelled example for a batch, and {MAX_BATCH_SIZE} at most. "
+            f"Received: unlabeled_ratio={unlabeled_ratio}, batch_size={batch_size}. Change either."
         )
-    return count
+    return round(count)
+
+
+def check_batch_size(batch_size: Any) -> None:
+    """Raises a `ValueError` when `batch_size` is no number of examples."""
+    if not is_integer(batch_size, at_least=1) or batch_size > MAX_BATCH_SIZE:
+        raise ValueError(
+            f"`batch_size` must be a positive integer, {MAX_BATCH_SIZE} at most. Received: batch_size={batch_size!r}."
+        )
 
 
 def joint_loss(losses: list[tf.Tensor], weights: list[tf.Tensor], *, reduction: LossReduction) -> tf.Tensor:

@@ -49,8 +49,20 @@ def _new_copy(model: keras.Model) -> keras.Model:
 
 
 def check_network(network: keras.Model, x: Any, task: Task) -> None:
-    """Calls the network on a batch of examples, which builds it, and has the task check what comes out."""
-    task.check_outputs(network(x, training=False))
+    """Calls the network on a batch of examples, which builds it, and has the task check what comes out.
+
+    Raises:
+        ValueError: when the network does not take such examples, or the task not what it returns.
+    """
+    try:
+        outputs = network(x, training=False)
+    except (TypeError, ValueError, tf.errors.OpError) as error:
+        received = tf.nest.map_structure(lambda tensor: (tuple(tensor.shape), tensor.dtype.name), x)
+        raise ValueError(
+            f"The network {network.name!r} must take batches of the labelled examples. Received: a batch of shape and "
+            f"dtype {received}, of which it says: {error} Change the input of the network, or the examples."
+        ) from error
+    task.check_outputs(outputs)
 
 
 def check_is_new(network: keras.Model, teacher: keras.Model, round_index: int) -> None:

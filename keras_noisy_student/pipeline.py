@@ -6,9 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_noisy_student.joint_batch import Examples, num_pseudo_labeled
+from keras_noisy_student.argument_checks import is_integer
+from keras_noisy_student.joint_batch import Examples, check_batch_size, num_pseudo_labeled
 from keras_noisy_student.noise import seeds
-from keras_noisy_student.noise.noise import Noise
+from keras_noisy_student.noise.noise import Noise, checked_noise
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.pseudo_labels.targets import training_targets
@@ -44,12 +45,19 @@ def joint_dataset(
     Returns:
         An endless data set of `(labeled, pseudo_labeled)`: pass `steps_per_epoch` to `fit`.
 
+    Raises:
+        ValueError: for data that cannot be joined, or a value of the wrong type or out of range.
+
     Example:
         >>> x, y, p = np.zeros((8, 4), "float32"), np.zeros(8, "int32"), np.full((8, 2), 0.5, "float32")
         >>> labeled, pseudo_labeled = next(iter(joint_dataset((x, y), (x, p), batch_size=2, unlabeled_ratio=3)))
         >>> labeled.x.shape, pseudo_labeled.y.shape
         (TensorShape([2, 4]), TensorShape([6, 2]))
     """
+    check_batch_size(batch_size)
+    if not is_integer(seed, at_least=0):
+        raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}.")
+    noise = checked_noise(noise)
     labeled_source, pseudo_labeled_source = (
         as_source(labeled, name="labeled"),
         as_source(pseudo_labeled, name="pseudo_labeled"),
@@ -57,9 +65,9 @@ def joint_dataset(
     _check_parts(labeled_source.element_spec, pseudo_labeled_source.element_spec)
     num_pseudo = num_pseudo_labeled(batch_size, unlabeled_ratio)
     return join(
-        shuffled_examples(labeled_source, batch_size, key=seeds.stream_key(seed, "labeled")),
-        shuffled_examples(pseudo_labeled_source, num_pseudo, key=seeds.stream_key(seed, "pseudo_labeled")),
-        noise=noise or Noise(),
+        shuffled_examples(labeled_source, batch_size, key=seeds.stream_key(int(seed), "labeled")),
+        shuffled_examples(pseudo_labeled_source, num_pseudo, key=seeds.stream_key(int(seed), "pseudo_labeled")),
+        noise=noise,
     )
 
 

@@ -102,7 +102,7 @@ def resolve_rounds(
         ValueError: for a setting that is out of range, or does not fit the data.
     """
     rounds = []
-    for index in range(num_rounds + 1):
+    for index in range(int(num_rounds) + 1):
         values = {name: value_at(setting, index, name=name) for name, setting in settings.items()}
         if values["steps_per_epoch"] is None and is_integer(values["batch_size"], at_least=1):
             values["steps_per_epoch"] = max(1, num_labeled // values["batch_size"])
@@ -133,14 +133,22 @@ def value_at(setting: Any, round_index: int, *, name: str) -> Any:
             f"`{name}` must be a value, or a function of the round index. Received: the class {setting.__name__}. Pass "
             f"an instance, or `lambda round_index: {setting.__name__}(...)`."
         )
+    _check_takes_one_argument(setting, name)
+    return setting(round_index)
+
+
+def _check_takes_one_argument(function: Callable[..., Any], name: str) -> None:
+    parameters = ""
     try:
-        inspect.signature(setting).bind(round_index)
-    except TypeError as error:
+        signature = inspect.signature(function)
+        parameters = str(signature)
+        signature.bind(0)
+    # A function written in C may say nothing of its arguments: a `ValueError`.
+    except (TypeError, ValueError) as error:
         raise ValueError(
             f"`{name}` given as a function must take the round index as its one argument, as in "
-            f"`lambda round_index: ...`. Received: {getattr(setting, '__name__', setting)}{inspect.signature(setting)}."
+            f"`lambda round_index: ...`. Received: {getattr(function, '__name__', function)}{parameters}."
         ) from error
-    return setting(round_index)
 
 
 def _check_fits(settings: RoundSettings, num_labeled: int, steps_per_execution: int) -> None:

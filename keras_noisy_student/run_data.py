@@ -13,6 +13,9 @@ from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
 from keras_noisy_student.sources import Source
 from keras_noisy_student.tasks.task import Task
 
+MAX_ROUNDS = 1000
+"""The networks of all rounds are built and checked before the first is trained."""
+
 _BATCH_SIZE = 256
 
 
@@ -91,10 +94,12 @@ def check_run_data(labeled: Any, unlabeled: Any, validation: Any, *, task: Task,
     Raises:
         ValueError: for data that cannot be trained on, see `data_checks`.
     """
-    if not is_integer(num_rounds, at_least=0):
-        raise ValueError(f"`num_rounds` must be an integer of at least 0. Received: num_rounds={num_rounds!r}.")
+    if not is_integer(num_rounds, at_least=0) or num_rounds > MAX_ROUNDS:
+        raise ValueError(
+            f"`num_rounds` must be an integer from 0 to {MAX_ROUNDS}. Received: num_rounds={num_rounds!r}."
+        )
     labeled_examples = labeled_source(labeled, name="labeled")
-    labels = read_labels(labeled_examples, task)
+    labels = read_labels(labeled_examples, task, name="labeled")
     task.check_coverage(labels)
     spec = labeled_examples.element_spec[0]
     data = RunData(

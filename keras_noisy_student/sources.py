@@ -5,12 +5,12 @@ which is a pure function of a key and the position. Arrays are sampled by index;
 """
 
 import abc
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from keras_noisy_student.given_data import check_dataset, checked_arrays
 from keras_noisy_student.noise import seeds
 
 _ENDLESS = np.iinfo(np.int64).max
@@ -163,20 +163,10 @@ def as_source(data: Any, *, name: str) -> Source:
         ValueError: when it is neither arrays nor a finite `tf.data.Dataset`, or holds no example.
     """
     if isinstance(data, tf.data.Dataset):
-        return _stream(data, name)
-    if _holds_list(data):
-        raise ValueError(
-            f"`{name}` must be a tf.data.Dataset of unbatched examples, or NumPy arrays or tensors whose first "
-            "dimension counts the examples. Received: a list. Make it an array with `np.asarray`; a pair of arrays is "
-            "a tuple (x, y)."
-        )
-    arrays = tf.nest.map_structure(lambda array: _as_array(array, name), data)
-    lengths = {len(array) for array in tf.nest.flatten(arrays)}
-    if len(lengths) != 1:
-        raise ValueError(f"The arrays of `{name}` must have the same length. Received: lengths {sorted(lengths)}.")
-    if lengths == {0}:
-        raise ValueError(f"`{name}` must hold at least one example. Received: arrays of length 0.")
-    return ArraySource(arrays)
+        check_dataset(data, name=name)
+        cardinality = int(data.cardinality())
+        return StreamSource(data.enumerate(), num_rows=cardinality if cardinality >= 0 else None)
+    return ArraySource(checked_arrays(data, name=name))
 
 
 def shuffle_buffer(element_spec: Any) -> int:
@@ -197,28 +187,6 @@ def _shuffled(offsets: tf.Tensor, pass_keys: tf.Tensor, num_rows: tf.Tensor) -> 
     return tf.raw_ops.RandomIndexShuffle(index=offsets, seed=seed, max_index=num_rows - 1, rounds=8)
 
 
-def _stream(dataset: tf.data.Dataset, name: str) -> StreamSource:
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise ValueError(
-            f"`{name}` must be finite. Received: a data set that repeats for ever. Remove its `.repeat()`."
-        )
-    if not list(dataset.take(1)):
-        raise ValueError(f"`{name}` must hold at least one example. Received: an empty data set.")
-    cardinality = int(dataset.cardinality())
-    return StreamSource(dataset.enumerate(), num_rows=cardinality if cardinality >= 0 else None)
-
-
-def _as_array(array: Any, name: str) -> np.ndarray | tf.Tensor:
-    if isinstance(array, np.ndarray) and array.dtype == np.float64:
-        array = array.astype(np.float32)
-    if not isinstance(array, np.ndarray | tf.Tensor) or array.dtype == object or not array.shape:
-        raise ValueError(
-            f"`{name}` must be a tf.data.Dataset of unbatched examples, or NumPy arrays or tensors whose first "
-            f"dimension counts the examples. Received: {type(array).__name__}.{_fix(array)}"
-        )
-    return array
-
-
 def _check_selects_some(repeats: np.ndarray) -> None:
     if not repeats.any():
         raise ValueError(
@@ -229,14 +197,3 @@ def _check_selects_some(repeats: np.ndarray) -> None:
 def _num_rows(arrays: Any) -> int:
     num_rows: int = tf.nest.flatten(arrays)[0].shape[0]
     return num_rows
-
-
-def _fix(array: Any) -> str:
-    return " Make it an array with `.to_numpy()`." if hasattr(array, "to_numpy") else ""
-
-
-def _holds_list(data: Any) -> bool:
-    """Whether there is a list anywhere: tf.data makes one tensor of it, where `tf.nest` sees a structure."""
-    if isinstance(data, Mapping):
-        return any(_holds_list(item) for item in data.values())
-    return isinstance(data, list) or (isinstance(data, tuple) and any(_holds_list(item) for item in data))

@@ -18,7 +18,7 @@ ROWS = [
     ["data_checks"],
     ["pipeline"],
     ["sources", "joint_batch"],
-    ["pseudo_labels"],
+    ["pseudo_labels", "given_data"],
     ["noise", "tasks"],
     ["argument_checks", "storage", "_version"],
 ]

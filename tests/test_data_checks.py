@@ -1,3 +1,5 @@
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,9 +60,9 @@ def test_students_need_a_pool():
         _check(unlabeled=None)
 
 
-@pytest.mark.parametrize("num_rounds", [-1, 1.0, "3", True, None])
+@pytest.mark.parametrize("num_rounds", [-1, 1001, 10**400, 1.0, "3", True, None])
 def test_refuses_another_number_of_rounds(num_rounds):
-    message = rf"`num_rounds` must be an integer of at least 0\. Received: num_rounds={num_rounds!r}\."
+    message = rf"`num_rounds` must be an integer from 0 to 1000\. Received: num_rounds={num_rounds!r}\."
     with pytest.raises(ValueError, match=message):
         _check(num_rounds=num_rounds)
 
@@ -92,6 +94,48 @@ def test_refuses_labelled_data_that_is_not_made_of_pairs(data):
     )
     with pytest.raises(ValueError, match=message):
         labeled_source(data, name="labeled")
+
+
+class Example(NamedTuple):
+    x: np.ndarray
+    y: np.ndarray
+
+
+def test_says_how_to_make_a_pair_of_a_named_tuple():
+    message = (
+        r"Received: examples of the structure Example\(.*\)\. A named tuple becomes a pair by `tuple\(example\)`\."
+    )
+    with pytest.raises(ValueError, match=message):
+        labeled_source(Example(X, Y), name="labeled")
+
+
+def test_refuses_labels_without_anything_to_label():
+    message = r"The `x` of `labeled` must hold at least one tensor\. Received: examples of the structure \(\{\}, Tensor"
+    with pytest.raises(ValueError, match=message):
+        labeled_source(({}, Y), name="labeled")
+
+
+def _breaking_after(num_examples, data):
+    """A data set that yields so many examples, then fails as a broken file does."""
+    examples = tf.data.Dataset.from_tensor_slices(data)
+
+    def read():
+        yield from examples.take(num_examples)
+        raise OSError("broken file")
+
+    return tf.data.Dataset.from_generator(read, output_signature=examples.element_spec)
+
+
+@pytest.mark.parametrize(
+    ("name", "num_examples"),
+    [("labeled", 0), ("labeled", 8), ("validation", 0), ("validation", 8), ("unlabeled", 0)],
+)
+def test_a_data_set_that_breaks_is_named(name, num_examples):
+    argument = "validation_data" if name == "validation" else name
+    message = rf"`{argument}` must be a data set that can be read to its end\. Received: (?s:.*)broken file"
+    data = POOL if name == "unlabeled" else (X, Y)
+    with pytest.raises(ValueError, match=message):
+        _check(**{name: _breaking_after(num_examples, data)}).description()
 
 
 @pytest.mark.parametrize(
@@ -232,7 +276,7 @@ def test_refuses_data_that_is_empty_endless_or_of_another_type(arguments, messag
 @pytest.mark.parametrize("kind", KINDS)
 def test_labels_are_read_whole_and_in_order(kind):
     source = labeled_source(_as(kind, (X, Y)), name="labeled")
-    np.testing.assert_array_equal(read_labels(source, TASK), Y)
+    np.testing.assert_array_equal(read_labels(source, TASK, name="labeled"), Y)
 
 
 def test_an_evaluation_source_is_named_in_its_errors():

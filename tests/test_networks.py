@@ -1,5 +1,7 @@
 """What is checked of the network of a round."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -84,6 +86,17 @@ def test_outputs_are_checked_by_the_task():
     check_network(dense_network(), x, TASK)
     with pytest.raises(ValueError, match=r"shape \(batch, 3\).*Received: shape \(2, 5\)"):
         check_network(dense_network(num_outputs=5), x, TASK)
+
+
+@pytest.mark.parametrize("x", [np.ones((2, 5), "float32"), tf.constant([["a"] * 4] * 2)], ids=["shape", "dtype"])
+def test_examples_that_the_network_does_not_take_are_described(x):
+    message = (
+        r"The network 'sequential.*' must take batches of the labelled examples\. Received: a batch of shape and dtype "
+        rf"\({re.escape(repr(tuple(x.shape)))}, '{x.dtype.name}'\), of which it says: (?s:.*) Change the input of the "
+        r"network, or the examples\."
+    )
+    with pytest.raises(ValueError, match=message):
+        check_network(dense_network(), x, TASK)
 
 
 def test_a_teacher_is_judged_by_its_clean_predictions():

@@ -1,4 +1,5 @@
 import functools
+import re
 
 import keras
 import numpy as np
@@ -82,11 +83,11 @@ def test_labelled_and_pseudo_labelled_examples_have_orders_of_their_own():
     assert not set(labeled.noise_seed.numpy()) & set(pseudo_labeled.noise_seed.numpy())
 
 
-@pytest.mark.parametrize(("batch_size", "unlabeled_ratio"), [(32, 0), (32, -1.0), (32, 0.01), (1, 0.25)])
-def test_refuses_a_ratio_that_gives_no_example(batch_size, unlabeled_ratio):
+@pytest.mark.parametrize(("batch_size", "unlabeled_ratio"), [(32, 0), (32, -1.0), (32, 0.01), (1, 0.25), (1, 1e300)])
+def test_refuses_a_ratio_that_gives_no_example_or_too_many(batch_size, unlabeled_ratio):
     message = (
-        r"`unlabeled_ratio` must give at least one unlabelled example for a batch\. Received: "
-        rf"unlabeled_ratio={unlabeled_ratio}, batch_size={batch_size}\. Raise either\."
+        r"`unlabeled_ratio` must give at least one unlabelled example for a batch, and 2147483647 at most\. Received: "
+        rf"unlabeled_ratio={re.escape(str(unlabeled_ratio))}, batch_size={batch_size}\. Change either\."
     )
     with pytest.raises(ValueError, match=message):
         num_pseudo_labeled(batch_size, unlabeled_ratio)
@@ -114,6 +115,29 @@ LABELED, PSEUDO_LABELED = (features(8), labels(8)), (features(6), distributions(
 def test_refuses_parts_that_cannot_be_joined(labeled, pseudo_labeled, message):
     with pytest.raises(ValueError, match=message):
         joint_dataset(labeled, pseudo_labeled, batch_size=2)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        ("batch_size", 0, r"`batch_size` must be a positive integer, 2147483647 at most\. Received: batch_size=0\."),
+        ("batch_size", 2.0, r"`batch_size` must be a positive integer, .* Received: batch_size=2\.0\."),
+        ("batch_size", 2**31, r"`batch_size` must be a positive integer, .* Received: batch_size=2147483648\."),
+        ("seed", -1, r"`seed` must be an integer of at least 0\. Received: seed=-1\."),
+        ("seed", None, r"`seed` must be an integer of at least 0\. Received: seed=None\."),
+        ("noise", "strong", r"`noise` must be a `Noise`, or None\. Received: noise='strong'\."),
+        ("noise", 0, r"`noise` must be a `Noise`, or None\. Received: noise=0\."),
+    ],
+)
+def test_refuses_other_settings_of_a_joint_dataset(argument, value, message):
+    with pytest.raises(ValueError, match=message):
+        joint_dataset(LABELED, PSEUDO_LABELED, **{"batch_size": 2, argument: value})
+
+
+def test_numpy_integers_count_as_those_of_python():
+    expected = next(iter(joint_dataset(LABELED, PSEUDO_LABELED, batch_size=2, seed=3)))
+    received = next(iter(joint_dataset(LABELED, PSEUDO_LABELED, batch_size=np.uint8(2), seed=np.int64(3))))
+    tf.nest.map_structure(np.testing.assert_array_equal, received, expected)
 
 
 def _noise_seeds_by_row(kind, batch_size):

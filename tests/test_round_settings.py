@@ -133,6 +133,12 @@ def test_a_function_gets_the_round_index(function):
     assert value_at(function, 4, name="setting") == 5
 
 
+def test_a_function_that_says_nothing_of_its_arguments_is_refused():
+    message = r"`epochs` given as a function must take the round index as its one argument, .* Received: min\."
+    with pytest.raises(ValueError, match=message):
+        value_at(min, 1, name="epochs")
+
+
 def test_the_signature_of_a_function_is_shown_when_it_does_not_take_the_round_index():
     def build_network(width, depth):
         raise NotImplementedError

@@ -541,7 +541,7 @@ def test_bad_data_is_refused_before_anything_is_trained(labeled, unlabeled, mess
         ),
         ({"batch_size": 2.5}, r"`batch_size` must be a positive integer\. Received: batch_size=2\.5 in round 0"),
         ({"epochs": 0}, r"`epochs` must be a positive integer\. Received: epochs=0 in round 0"),
-        ({"num_rounds": -1}, r"`num_rounds` must be an integer of at least 0\. Received: num_rounds=-1"),
+        ({"num_rounds": -1}, r"`num_rounds` must be an integer from 0 to 1000\. Received: num_rounds=-1"),
         ({"batch_size": lambda: 3}, r"`batch_size` given as a function must take the round index as its one argument"),
         ({"validation_data": (TEST[0][:, :5], TEST[1])}, r"`validation_data` must hold examples of the same structure"),
     ],

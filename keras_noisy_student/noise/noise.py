@@ -87,3 +87,16 @@ class Noise:
         """The input noise that runs inside the training step, in that order."""
         augmentation = self.augmentation if self.placement == "step" else None
         return [noise for noise in (augmentation, self.mixing) if noise is not None]
+
+
+def checked_noise(noise: Noise | None) -> Noise:
+    """The noise that was given, or none.
+
+    Raises:
+        ValueError: when it is something else.
+    """
+    if noise is None:
+        return Noise()
+    if not isinstance(noise, Noise):
+        raise ValueError(f"`noise` must be a `Noise`, or None. Received: noise={noise!r}.")
+    return noise
