@@ -18,6 +18,7 @@ from keras_noisy_student.noise.spec_augment import SpecAugment
 from keras_noisy_student.noise.stochastic_depth import StochasticDepth
 from keras_noisy_student.noise.temporal_crop import TemporalCrop
 from keras_noisy_student.pipeline import joint_dataset
+from keras_noisy_student.promotion import Promotion
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.round_settings import RoundSettings
 from keras_noisy_student.run_data import RunData
@@ -40,6 +41,7 @@ __all__ = [
     "OpSettings",
     "PadCrop",
     "PerClip",
+    "Promotion",
     "PseudoLabeling",
     "RandAugment",
     "RandomFlip",

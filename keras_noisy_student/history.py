@@ -24,7 +24,10 @@ class RoundRecord:
         class_counts: examples of each predicted class in the pool.
         selected_class_counts: copies of each class in the selection.
         mean_confidence: of the annotated pool; `None` where nothing was stored.
-        seconds: wall-clock time of the round.
+        gain: by how much the student is better than its teacher, below 0 if it is worse, in the validation metric that
+            `Promotion` monitors; `None` without validation data or teacher.
+        is_promoted: whether it became the teacher of the next round.
+        seconds: wall-clock time of the round, since it was last started.
     """
 
     round_index: int
@@ -37,6 +40,8 @@ class RoundRecord:
     class_counts: list[int] = dataclasses.field(default_factory=list)
     selected_class_counts: list[int] = dataclasses.field(default_factory=list)
     mean_confidence: float | None = None
+    gain: float | None = None
+    is_promoted: bool = True
     seconds: float = 0.0
 
     @classmethod
@@ -71,6 +76,10 @@ class RoundRecord:
             empty = [class_id for class_id, count in enumerate(self.selected_class_counts) if count == 0]
             if empty:
                 figures.insert(1, f"none for classes {empty[:10]}")
+        if self.gain is not None and self.gain < 0:
+            figures.append(f"worse than its teacher by {-self.gain:.4f}")
+        if not self.is_promoted:
+            figures.append("not promoted")
         what_happened = ", ".join(figures) + " " if figures else ""
         return f"Round {self.round_index} ({who}): {what_happened}[{self.seconds:.0f} s]"
 

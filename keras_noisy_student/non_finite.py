@@ -1,11 +1,14 @@
 """Steps whose loss or gradients are NaN or infinite: how they are found, and what becomes of them."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from keras_noisy_student.joint_batch import Examples
 
 OnNonFinite = Literal["stop", "skip"]
 
@@ -76,6 +79,29 @@ class StopWhenAllSkipped(keras.callbacks.Callback):
                 f"{self.params['steps']} steps of epoch {epoch + 1} were skipped. Lower the learning rate, clip the "
                 "gradients (`clipnorm`), or look for NaN in the examples. Finished epochs and rounds are kept."
             )
+
+
+@contextlib.contextmanager
+def examples_named(batches_from: Callable[[int], tf.data.Dataset]) -> Iterator[None]:
+    """Adds to a `NonFiniteError` of the `with` block the rows of the examples that its steps were trained on.
+
+    Args:
+        batches_from: returns the joint batches from a step on.
+    """
+    try:
+        yield
+    except NonFiniteError as error:
+        batches = list(batches_from(error.steps.start).take(len(error.steps)))
+        labeled, unlabeled = (_rows(batches, part) for part in (0, 1))
+        raise NonFiniteError(
+            f"{error} Its examples are the rows {labeled} of the labelled data and {unlabeled} of the unlabelled data.",
+            steps=error.steps,
+        ) from error
+
+
+def _rows(batches: Sequence[Any], part: int) -> list[int]:
+    parts = [Examples(*batch[part]) for batch in batches if part < len(batch)]
+    return [int(row) for examples in parts if examples.has("row") for row in examples.row]
 
 
 class Values:

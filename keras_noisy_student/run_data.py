@@ -68,18 +68,27 @@ class RunData:
         return None if self.validation is None else self.validation.batches(batch_size)
 
     def description(self) -> dict[str, Any]:
-        """What tells this data from other data: the labelled examples in any order, and how the pool begins."""
-        labeled = self.labeled.batches(_BATCH_SIZE).map(lambda x, y: (x, tf.cast(y, tf.int64)))
-        digests = {
+        """What tells this data from other data: labelled examples in any order; the size and the beginning of the pool.
+
+        The whole pool would take too long to read; pseudo-labels carry the fingerprints of their examples.
+        """
+        description = {
             "element_spec": str(self.element_spec),
             "num_labeled": len(self.labels),
-            "labeled_fingerprint": sum(_fingerprint_sums(labeled)) % 2**64,
+            "labeled_fingerprint": _labeled_fingerprint(self.labeled),
         }
+        if self.validation is not None:
+            description["validation_fingerprint"] = _labeled_fingerprint(self.validation)
         if self.unlabeled is not None:
-            digests["first_unlabeled_fingerprint"] = (
-                next(_fingerprint_sums(self.unlabeled.batches(_BATCH_SIZE))) % 2**64
-            )
-        return digests
+            first_batch = next(_fingerprint_sums(self.unlabeled.batches(_BATCH_SIZE)))
+            description["num_unlabeled"] = self.unlabeled.num_rows
+            description["first_unlabeled_fingerprint"] = first_batch % 2**64
+        return description
+
+
+def _labeled_fingerprint(source: Source) -> int:
+    batches = source.batches(_BATCH_SIZE).map(lambda x, y: (x, tf.cast(y, tf.int64)))
+    return sum(_fingerprint_sums(batches)) % 2**64
 
 
 def _fingerprint_sums(batches: tf.data.Dataset) -> Iterator[int]:

@@ -23,6 +23,8 @@ class Source(abc.ABC):
 
     element_spec: Any
     """The `tf.TensorSpec` of one example, nested as the example is."""
+    num_rows: int | None
+    """Number of examples, where it is known without reading them."""
 
     @abc.abstractmethod
     def batches(self, batch_size: int) -> tf.data.Dataset:
@@ -73,6 +75,7 @@ class ArraySource(Source):
             every_row = np.arange(_num_rows(self._arrays))
             self._rows = tf.constant(every_row if rows is None else rows, tf.int64)
         self.element_spec = tf.nest.map_structure(lambda a: tf.TensorSpec(a.shape[1:], a.dtype), self._arrays)
+        self.num_rows = int(self._rows.shape[0])
 
     def batches(self, batch_size: int) -> tf.data.Dataset:
         """All examples once, in order."""
@@ -80,7 +83,7 @@ class ArraySource(Source):
 
     def shuffled_batches(self, batch_size: int, *, key: int, first_batch: int = 0) -> tf.data.Dataset:
         """Each pass is a permutation that takes no memory (`index_shuffle`)."""
-        num_rows = tf.size(self._rows, tf.int64)
+        num_rows = tf.constant(self.num_rows, tf.int64)
 
         def examples_at(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Any]:
             order = _shuffled(positions % num_rows, seeds.fold(key, positions // num_rows), num_rows)
@@ -117,7 +120,7 @@ class StreamSource(Source):
 
     def __init__(self, numbered: tf.data.Dataset, *, num_rows: int | None = None) -> None:
         self._numbered = numbered
-        self._num_rows = num_rows
+        self.num_rows = num_rows
         self.element_spec = numbered.element_spec[1]
 
     def batches(self, batch_size: int) -> tf.data.Dataset:
@@ -128,8 +131,8 @@ class StreamSource(Source):
         """Each pass reads the whole data set through a shuffle buffer with a seed of its own."""
         buffer = shuffle_buffer(self.element_spec)
         first = first_batch * batch_size
-        passes_before = first // self._num_rows if self._num_rows else 0
-        position = passes_before * (self._num_rows or 0)
+        passes_before = first // self.num_rows if self.num_rows else 0
+        position = passes_before * (self.num_rows or 0)
 
         def one_pass(index: tf.Tensor) -> tf.data.Dataset:
             # `shuffle` mixes the global seed into its own: with one set, the order would depend on it.

@@ -1,39 +1,44 @@
 """`NoisyStudentTrainer`: the loop over rounds, which reads like the paper's algorithm."""
 
 import dataclasses
+import functools
 import tempfile
 import time
-from collections.abc import Sequence
+import weakref
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_noisy_student import pipeline
+from keras_noisy_student._version import __version__
 from keras_noisy_student.argument_checks import is_integer
+from keras_noisy_student.callback_state import check_callbacks
+from keras_noisy_student.compile_arguments import CompileArguments
+from keras_noisy_student.epoch_checkpointing import EpochCheckpointing
 from keras_noisy_student.history import RoundRecord, RoundsHistory
-from keras_noisy_student.joint_batch import LossReduction, check_loss_reduction
-from keras_noisy_student.networks import (
-    check_is_new,
-    check_network,
-    check_not_smaller,
-    check_teacher,
-    new_network,
-    weights_digest,
-)
+from keras_noisy_student.interruption import exit_on_sigterm
+from keras_noisy_student.joint_batch import LossReduction
+from keras_noisy_student.networks import check_network, check_teacher, weights_digest
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.noise import Noise
-from keras_noisy_student.optimizers import optimizer_for_round
+from keras_noisy_student.non_finite import OnNonFinite, examples_named
 from keras_noisy_student.promoted_student import PromotedStudent
+from keras_noisy_student.promotion import Promotion
 from keras_noisy_student.pseudo_labels.annotate import annotate
+from keras_noisy_student.pseudo_labels.majority import warn_of_majority
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.pseudo_labels.select import Selection, select
 from keras_noisy_student.pseudo_labels.store import PseudoLabels, StoreWriter
 from keras_noisy_student.round_settings import PerRound, RoundSettings, resolve_rounds, value_at
 from keras_noisy_student.run_data import RunData, check_run_data
-from keras_noisy_student.run_directory import RunDirectory, network_digest
+from keras_noisy_student.run_directory.description import describe, network_digest
+from keras_noisy_student.run_directory.epoch_checkpoints import EpochCheckpoint
+from keras_noisy_student.run_directory.run_directory import RunDirectory
 from keras_noisy_student.student import NoisyStudent
+from keras_noisy_student.student_builder import StudentBuilder
 from keras_noisy_student.tasks.task import Task
 
 
@@ -55,8 +60,8 @@ class NoisyStudentTrainer(PromotedStudent):
         unlabeled_ratio: by round: unlabelled examples for each labelled one in a joint batch.
         teacher: a trained model to start from, in place of round 0.
         allow_smaller_student: whether a student may have fewer parameters than its teacher.
-        directory: where the run is kept; a new temporary directory by default. A run that is started again with the
-            same arguments takes the finished rounds from there.
+        directory: where the run is kept; a new temporary directory by default. A run that was stopped goes on when it
+            is started again with the same arguments.
         seed: of initialisation, order and noise.
 
     Raises:
@@ -123,7 +128,8 @@ class NoisyStudentTrainer(PromotedStudent):
         if not is_integer(seed, at_least=0):
             raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}.")
         self._seed = int(seed)
-        self._optimizer: Any = None
+        self._compiled: CompileArguments | None = None
+        self._validations: weakref.WeakKeyDictionary[NoisyStudent, dict[str, float]] = weakref.WeakKeyDictionary()
 
     def compile(
         self,
@@ -131,6 +137,8 @@ class NoisyStudentTrainer(PromotedStudent):
         *,
         loss_reduction: LossReduction = "mean",
         metrics: Sequence[Any] | None = None,
+        promotion: Promotion | None = None,
+        on_non_finite: OnNonFinite = "stop",
         jit_compile: bool | str = "auto",
         steps_per_execution: int = 1,
         run_eagerly: bool = False,
@@ -142,19 +150,24 @@ class NoisyStudentTrainer(PromotedStudent):
             optimizer: by round: an optimizer, of which every round gets an unused copy, or its name.
             loss_reduction: `"mean"` over the joint batch, or `"sum_of_means"` of its two parts.
             metrics: of the labelled examples in training, and of evaluation; the task's own by default.
+            promotion: which student becomes the next teacher, and when to stop; every student does, and the last round
+                is the end, by default.
+            on_non_finite: whether a step with a NaN or infinite loss or gradient stops the run (`"stop"`), or is left
+                out and counted (`"skip"`): see `NoisyStudent.compile`.
             jit_compile: whether to compile the step with XLA.
             steps_per_execution: steps run in one call; must divide `steps_per_epoch`.
             run_eagerly: whether to run without a graph, to debug.
         """
-        check_loss_reduction(loss_reduction)
-        self._optimizer = optimizer
-        self._compile_arguments: dict[str, Any] = {
-            "loss_reduction": loss_reduction,
-            "metrics": self.task.metrics() if metrics is None else metrics,
-            "jit_compile": jit_compile,
-            "steps_per_execution": steps_per_execution,
-            "run_eagerly": run_eagerly,
-        }
+        self._compiled = CompileArguments(
+            optimizer=optimizer,
+            loss_reduction=loss_reduction,
+            metrics=self.task.metrics() if metrics is None else metrics,
+            promotion=Promotion() if promotion is None else promotion,
+            on_non_finite=on_non_finite,
+            jit_compile=jit_compile,
+            steps_per_execution=steps_per_execution,
+            run_eagerly=run_eagerly,
+        )
 
     def fit_rounds(
         self,
@@ -169,7 +182,10 @@ class NoisyStudentTrainer(PromotedStudent):
         callbacks: PerRound[Sequence[keras.callbacks.Callback]] | None = None,
         verbose: int | str = "auto",
     ) -> RoundsHistory:
-        """Runs Noisy Student Training.
+        """Runs Noisy Student Training, or goes on with the run in `directory`.
+
+        What was finished there is not done again: rounds, epochs, and shards of the annotated pool. On one CPU device
+        the run ends as if it had never been stopped, to the last bit.
 
         Args:
             labeled: a pair of arrays `(x, y)`, or a `tf.data.Dataset` of unbatched `(x, y)`.
@@ -179,17 +195,21 @@ class NoisyStudentTrainer(PromotedStudent):
             epochs: by round: epochs to train.
             steps_per_epoch: by round: joint batches in an epoch; by default those that the labelled data fill.
             validation_data: labelled data to evaluate after every epoch, without noise.
-            callbacks: by round: Keras callbacks.
+            callbacks: by round: Keras callbacks. Early stopping and learning-rate plateaus go on where they were, as do
+                callbacks that have `get_state()` and `set_state(state)`.
             verbose: 0 is silent, 1 shows progress bars, 2 a line per epoch.
 
         Returns:
             The records of all rounds.
 
         Raises:
-            ValueError: for data or settings that cannot work, before anything is trained; for a teacher no better than
-                chance, a threshold that keeps nothing, or a loss that is not finite, when it happens.
+            ValueError: for data or settings that cannot work, or that are not those of the run in `directory`, before
+                anything is trained; for a teacher no better than chance, a threshold that keeps nothing, or a loss or
+                gradient that is not finite, when it happens.
+            RuntimeError: when another process is writing to `directory`.
+            OSError: when it cannot be written.
         """
-        if self._optimizer is None:
+        if self._compiled is None:
             raise ValueError("The trainer is not compiled. Call `compile(optimizer=...)` before `fit_rounds`.")
         data = check_run_data(labeled, unlabeled, validation_data, task=self.task, num_rounds=num_rounds)
         rounds = resolve_rounds(
@@ -203,13 +223,30 @@ class NoisyStudentTrainer(PromotedStudent):
             },
             num_rounds=num_rounds,
             num_labeled=len(data.labels),
-            steps_per_execution=self._compile_arguments["steps_per_execution"],
+            steps_per_execution=self._compiled.steps_per_execution,
         )
+        if not callable(callbacks):
+            check_callbacks(callbacks)
         self._callbacks = callbacks
         self._verbose = 1 if verbose == "auto" else int(verbose)
+        self._promotion = self._compiled.promotion
+        self._students = StudentBuilder(
+            self._student,
+            self.task,
+            student_class=self.student_class,
+            compiled=self._compiled,
+            allow_smaller_student=self._allow_smaller_student,
+            seed=self._seed,
+        )
         self._check_students(data, rounds)
-        self._run = self._open_run(data)
+        self._run = RunDirectory(self.directory or tempfile.mkdtemp(prefix="noisy_student_"))
+        if self._verbose and self.directory is None:
+            print(f"`directory` was not given: the run is kept in {self._run.path}")
+        with exit_on_sigterm(), self._run.lock:
+            self._run.claim(self._description(data))
+            return self._run_rounds(data, rounds)
 
+    def _run_rounds(self, data: RunData, rounds: Sequence[RoundSettings]) -> RoundsHistory:
         teacher, records = None, []
         for settings in rounds:
             is_finished = self._run.is_finished(settings.index)
@@ -220,9 +257,11 @@ class NoisyStudentTrainer(PromotedStudent):
             else:
                 teacher, record = self.run_round(teacher, data, settings)
             records.append(record)
-            if self._verbose:
-                print(f"{record} (from {self._run.path})" if is_finished else record)
-        self._promoted(teacher, data.element_spec)
+            self._promoted(teacher, data.element_spec)
+            self._tell(f"{record} (from {self._run.path})" if is_finished else record)
+            if self._promotion.ends([record.metrics for record in records]):
+                self._tell(f"No better student in the last {self._promotion.stop_after} rounds: the run ends here.")
+                break
         return RoundsHistory(records)
 
     def run_round(
@@ -240,44 +279,59 @@ class NoisyStudentTrainer(PromotedStudent):
         """
         started = time.monotonic()
         student = self.make_student(teacher, data, settings)
+        checkpoint = self._run.checkpoints(settings.index).last()
         pseudo_labels, selection = None, None
         if teacher is not None and settings.pseudo_labeling.annotate == "stored":
             pseudo_labels = self.annotate(teacher, data, settings)
             selection = self.select(pseudo_labels, settings)
-        batches = self.join(data, pseudo_labels, selection, settings)
-        epochs = self.train(student, batches, data, settings)
+            warn_of_majority(selection, data.labels)
+
+        def batches_from(first_step: int) -> tf.data.Dataset:
+            return self.join(data, pseudo_labels, selection, settings, first_step=first_step)
+
+        first_step = 0 if checkpoint is None else checkpoint.num_epochs * settings.steps_per_epoch
+        with examples_named(batches_from):
+            epochs = self.train(student, batches_from(first_step), data, settings, checkpoint=checkpoint)
         promoted = self.promote(student, teacher, data, settings)
         record = self.record(student, epochs, selection, data, settings)
-        return promoted, self._finish(student, record, seconds=time.monotonic() - started)
+        record = dataclasses.replace(
+            record,
+            gain=self._gain(student, teacher, data),
+            is_promoted=promoted is student,
+            seconds=time.monotonic() - started,
+        )
+        self._run.save_round(record, student.network)
+        return promoted, record
 
     def make_student(self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings) -> NoisyStudent:
         """Builds the network of a round, checks it and wraps it, compiled, with its noise."""
-        network = self._new_network(data, settings)
-        self._check_size(network, None if teacher is None else teacher.network, settings)
+        teacher_network = None if teacher is None else teacher.network
+        network = self._students.network(settings.index, examples=data.first_examples(), teacher=teacher_network)
         online_teacher = None
         if teacher is not None and settings.pseudo_labeling.annotate == "online":
             online_teacher = OnlineTeacher(teacher.network, self.task, settings.pseudo_labeling)
-        student = self._wrap(network, settings, noise=settings.noise, online_teacher=online_teacher)
+        student = self._students.wrap(network, settings.index, noise=settings.noise, online_teacher=online_teacher)
         description = {
-            "settings": settings.used(),
+            **settings.used(),
+            **self._students.compiled.description(),
+            "teacher": None if teacher_network is None else weights_digest(teacher_network),
             "num_parameters": network.count_params(),
             "network": network_digest(network),
             "optimizer": student.optimizer,
-            "loss_reduction": self._compile_arguments["loss_reduction"],
         }
         self._run.claim_round(settings.index, description)
         return student
 
     def annotate(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> PseudoLabels:
         """Labels the pool with the un-noised teacher. Not called in round 0, nor for online annotation."""
-        if self._verbose:
-            print(f"Round {settings.index}: the teacher annotates the unlabelled pool")
         batch_size = self.inference_batch_size
         store = StoreWriter(
             self._run.pseudo_labels_path(settings.index),
             made_by={"teacher": weights_digest(teacher.network), "batch_size": batch_size},
             blocks_per_shard=max(1, self.rows_per_shard // batch_size),
         )
+        if not store.is_finished():
+            self._tell(f"Round {settings.index}: the teacher annotates the unlabelled pool")
         pool = data.pool.batches(batch_size)
         return annotate(teacher.network, pool, self.task, store=store, verbose=self._verbose == 1)
 
@@ -296,51 +350,79 @@ class NoisyStudentTrainer(PromotedStudent):
         pseudo_labels: PseudoLabels | None,
         selection: Selection | None,
         settings: RoundSettings,
+        *,
+        first_step: int,
     ) -> tf.data.Dataset:
-        """Joins labelled and pseudo-labelled examples into an endless stream of joint batches.
+        """Joins labelled and pseudo-labelled examples into an endless stream of joint batches, from a step on.
 
-        Round 0 has labelled examples only; with online annotation there are no pseudo-labels to join yet.
+        Round 0 has labelled examples only; with online annotation there are no pseudo-labels to join yet. A round that
+        goes on does so at the step after its last finished epoch.
         """
-        labeled = pipeline.shuffled_examples(data.labeled, settings.batch_size, key=self._key("labeled", settings))
+        labeled = pipeline.shuffled_examples(
+            data.labeled, settings.batch_size, key=self._key("labeled", settings), first_batch=first_step
+        )
         if settings.index == 0:
             return pipeline.join(labeled, noise=settings.noise)
         batch_size = settings.num_pseudo_labeled
         key = self._key("pseudo_labeled", settings)
         if pseudo_labels is None or selection is None:
-            unlabeled = pipeline.unlabeled_examples(data.pool, batch_size, key=key)
+            unlabeled = pipeline.unlabeled_examples(data.pool, batch_size, key=key, first_batch=first_step)
             return pipeline.join(labeled, unlabeled, noise=settings.noise)
         selected = data.pool.selected(selection.repeats, pseudo_labels.rows())
         pseudo_labeled = pipeline.pseudo_labeled_examples(
-            selected, settings.pseudo_labeling, num_classes=self.task.num_classes, batch_size=batch_size, key=key
+            selected,
+            settings.pseudo_labeling,
+            num_classes=self.task.num_classes,
+            batch_size=batch_size,
+            key=key,
+            first_batch=first_step,
         )
         return pipeline.join(labeled, pseudo_labeled, noise=settings.noise)
 
     def train(
-        self, student: NoisyStudent, batches: tf.data.Dataset, data: RunData, settings: RoundSettings
+        self,
+        student: NoisyStudent,
+        batches: tf.data.Dataset,
+        data: RunData,
+        settings: RoundSettings,
+        *,
+        checkpoint: EpochCheckpoint | None,
     ) -> dict[str, list[float]]:
-        """Trains the student with noise; returns the logs of every epoch."""
-        if self._verbose:
-            print(f"Round {settings.index}: training the {'student' if settings.index else 'first teacher'}")
+        """Trains the student with noise, from a checkpoint on if there is one; returns the logs of every epoch."""
+        callbacks = value_at(self._callbacks, settings.index, name="callbacks")
+        check_callbacks(callbacks)
+        checkpointing = EpochCheckpointing(
+            functools.partial(self._run.save_epoch, settings.index),
+            resume_from=checkpoint,
+            callbacks=callbacks or [],
+        )
+        done = 0 if checkpoint is None else settings.epochs if checkpoint.has_stopped else checkpoint.num_epochs
+        who = "student" if settings.index else "first teacher"
+        self._tell(f"Round {settings.index}: training the {who}" + (f" from epoch {done + 1}" if done else ""))
         with pipeline.pool_errors_explained():
-            history = student.fit(
+            student.fit(
                 batches,
+                initial_epoch=done,
                 epochs=settings.epochs,
                 steps_per_epoch=settings.steps_per_epoch,
                 validation_data=data.validation_batches(self.inference_batch_size),
-                callbacks=value_at(self._callbacks, settings.index, name="callbacks"),
+                callbacks=[*(callbacks or []), checkpointing],
                 verbose=self._verbose,
             )
-        return {name: [float(value) for value in values] for name, values in history.history.items()}
+        return checkpointing.logs
 
     def promote(
         self, student: NoisyStudent, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings
     ) -> NoisyStudent:
-        """Makes the student the teacher of the next round; stops if it is no better than chance on the labelled data.
+        """Makes the student the teacher of the next round, or keeps the teacher of this one, as `promotion` says.
 
-        `teacher` is that of this round, `None` in round 0: a subclass may return it to keep it.
+        Stops if the student is no better than chance on the labelled data. `teacher` is `None` in round 0.
         """
         check_teacher(student.network, data.labeled_batches(self.inference_batch_size), self.task)
-        return student
+        if teacher is None or self._promotion.promote == "always":
+            return student
+        gain = self._gain(student, teacher, data)
+        return student if gain is not None and gain > 0 else teacher
 
     def record(
         self,
@@ -357,63 +439,62 @@ class NoisyStudentTrainer(PromotedStudent):
     def _key(self, purpose: str, settings: RoundSettings) -> int:
         return seeds.stream_key(self._seed, purpose, settings.index)
 
-    def _open_run(self, data: RunData) -> RunDirectory:
-        run = RunDirectory(self.directory or tempfile.mkdtemp(prefix="noisy_student_"))
-        if self._verbose and self.directory is None:
-            print(f"`directory` was not given: the run is kept in {run.path}")
-        teacher = None if self._given_teacher is None else weights_digest(self._given_teacher)
-        run.claim({"seed": self._seed, "task": self.task, "teacher": teacher, "data": data.description()})
-        return run
+    def _tell(self, message: Any) -> None:
+        if self._verbose:
+            print(message)
+
+    def _description(self, data: RunData) -> dict[str, Any]:
+        """What makes another run of the same directory. More rounds do not, so neither does `stop_after`."""
+        promotion = describe(self._promotion)
+        del promotion["stop_after"]
+        return {
+            "version": __version__,
+            "seed": self._seed,
+            "task": self.task,
+            "teacher": None if self._given_teacher is None else weights_digest(self._given_teacher),
+            "data": data.description(),
+            "promotion": promotion,
+        }
 
     def _restore_round(
         self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings
     ) -> tuple[NoisyStudent, RoundRecord]:
         """Takes a finished round from the run directory."""
         student = self.make_student(teacher, data, settings)
-        self._run.load_weights(settings.index, student.network)
-        return self.promote(student, teacher, data, settings), self._run.load_record(settings.index)
+        record = self._run.load_round(settings.index, student.network)
+        self._validations[student] = {n: value for n, value in record.metrics.items() if n.startswith("val_")}
+        return self.promote(student, teacher, data, settings), record
 
     def _start_from_given_teacher(self, data: RunData, settings: RoundSettings) -> tuple[NoisyStudent, RoundRecord]:
         check_network(self._given_teacher, data.first_examples(), self.task)
-        teacher = self.promote(self._wrap(self._given_teacher, settings), None, data, settings)
+        teacher = self.promote(self._students.wrap(self._given_teacher, settings.index), None, data, settings)
         metrics = self._validate(teacher, data)
         return teacher, RoundRecord(0, teacher.network.count_params(), metrics=metrics, epochs={})
 
     def _validate(self, student: NoisyStudent, data: RunData) -> dict[str, float]:
-        batches = data.validation_batches(self.inference_batch_size)
-        if batches is None:
-            return {}
-        return {f"val_{name}": value for name, value in student.evaluate(batches, return_dict=True, verbose=0).items()}
+        """The validation metrics of a trained student; it is evaluated once."""
+        if student not in self._validations:
+            batches = data.validation_batches(self.inference_batch_size)
+            self._validations[student] = {} if batches is None else _evaluate(student, batches)
+        return self._validations[student]
 
-    def _finish(self, student: NoisyStudent, record: RoundRecord, *, seconds: float) -> RoundRecord:
-        record = dataclasses.replace(record, seconds=seconds)
-        self._run.save_round(record, student.network)
-        return record
+    def _gain(self, student: NoisyStudent, teacher: NoisyStudent | None, data: RunData) -> float | None:
+        if teacher is None:
+            return None
+        return self._promotion.gain(self._validate(student, data), over=self._validate(teacher, data))
 
-    def _check_students(self, data: RunData, rounds: list[RoundSettings]) -> None:
-        """Builds every network once, so that one that does not fit is found before the first is trained."""
-        teacher = self._given_teacher
+    def _check_students(self, data: RunData, rounds: Sequence[RoundSettings]) -> None:
+        """Builds every student once, so that one that does not fit is found before the first is trained."""
+        teacher, examples = self._given_teacher, data.first_examples()
         for settings in rounds:
             if settings.index > 0 or teacher is None:
-                network = self._new_network(data, settings)
-                self._check_size(network, teacher, settings)
-                self._wrap(network, settings, noise=settings.noise)
-                teacher = network
+                teacher = self._students.network(settings.index, examples=examples, teacher=teacher)
+                student = self._students.wrap(teacher, settings.index, noise=settings.noise)
+        if self._promotion.needs_validation:
+            batches = data.validation_batches(1)
+            self._promotion.check_metrics({} if batches is None else _evaluate(student, batches.take(1)))
 
-    def _new_network(self, data: RunData, settings: RoundSettings) -> keras.Model:
-        with seeds.seeded_initialization(self._key("initialization", settings)):
-            network = new_network(self._student, settings.index)
-            check_network(network, data.first_examples(), self.task)
-        return network
 
-    def _check_size(self, network: keras.Model, teacher: keras.Model | None, settings: RoundSettings) -> None:
-        if teacher is not None:
-            check_is_new(network, teacher, settings.index)
-            if not self._allow_smaller_student:
-                check_not_smaller(network, teacher, settings.index)
-
-    def _wrap(self, network: keras.Model, settings: RoundSettings, **arguments: Any) -> NoisyStudent:
-        student = self.student_class(network, task=self.task, seed=self._key("student", settings), **arguments)
-        optimizer = optimizer_for_round(self._optimizer, settings.index)
-        student.compile(optimizer, **self._compile_arguments)
-        return student
+def _evaluate(student: NoisyStudent, batches: tf.data.Dataset) -> dict[str, float]:
+    metrics: Mapping[str, float] = student.evaluate(batches, return_dict=True, verbose=0)
+    return {f"val_{name}": value for name, value in metrics.items()}

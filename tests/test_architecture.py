@@ -11,16 +11,18 @@ PACKAGE = pathlib.Path(kns.__file__).parent
 ROWS = [
     ["__init__"],
     ["trainer"],
-    ["promoted_student"],
-    ["student", "run_directory"],
+    ["promoted_student", "student_builder", "epoch_checkpointing"],
+    ["compile_arguments"],
+    ["student"],
+    ["run_directory", "callback_state"],
     ["averaged_weights", "non_finite", "optimizers", "serving", "history"],
-    ["networks", "run_data", "round_settings"],
+    ["networks", "run_data", "round_settings", "promotion"],
     ["data_checks"],
     ["pipeline"],
     ["sources", "joint_batch"],
     ["pseudo_labels", "given_data"],
     ["noise", "tasks"],
-    ["argument_checks", "storage", "_version"],
+    ["argument_checks", "storage", "interruption", "_version"],
 ]
 ROOM_OF_ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 

@@ -9,7 +9,8 @@ import pytest
 from keras_noisy_student.history import RoundRecord
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
-from keras_noisy_student.run_directory import RunDirectory, describe
+from keras_noisy_student.run_directory.description import describe
+from keras_noisy_student.run_directory.run_directory import RunDirectory
 from keras_noisy_student.tasks.classification import Classification
 from tests.toy_data import features, network
 

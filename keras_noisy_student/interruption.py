@@ -1,0 +1,29 @@
+"""Interruption: Ctrl-C and SIGTERM, which preemption sends, end a run the same way."""
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """While the `with` block runs, SIGTERM raises `SystemExit`, so that everything is closed on the way out.
+
+    Without it, the process would die where it stands. Outside the main thread, where signals do not arrive, it does
+    nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: Any) -> None:
+        sys.exit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

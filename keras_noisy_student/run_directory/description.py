@@ -1,0 +1,78 @@
+"""Settings as JSON: what is compared when a run is started again."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+_PASSING = ("name", "build_config", "build_input_shape")
+
+
+def describe(value: Any) -> Any:
+    """A setting as JSON: data classes by their fields, Keras objects by their config, functions by their name."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: describe(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"class": type(value).__name__, **fields}
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, keras.Layer | keras.Metric | keras.optimizers.Optimizer):
+        return {"class": type(value).__name__, "config": describe(_config(value))}
+    if isinstance(value, functools.partial):
+        return describe({"function": value.func, "args": value.args, "keywords": value.keywords})
+    if isinstance(value, Mapping):
+        return {str(key): describe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [describe(item) for item in value]
+    return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def network_digest(network: keras.Model) -> str:
+    """A hash of the layers of a network and the shapes of its weights: tells architectures apart."""
+    layers = [describe(layer) for layer in network._flatten_layers() if not isinstance(layer, keras.Model)]
+    shapes = [list(weight.shape) for weight in network.weights]
+    return digest([layers, shapes])
+
+
+def _config(value: keras.Layer | keras.Metric | keras.optimizers.Optimizer) -> Any:
+    """The config of a Keras object, or `None` for a layer that has none."""
+    try:
+        return _lasting(value.get_config())
+    except NotImplementedError:
+        return None
+
+
+def _lasting(config: Any) -> Any:
+    """A Keras config without what changes when a layer is made again (its name) or first called (its shapes)."""
+    if isinstance(config, Mapping):
+        return {key: _lasting(item) for key, item in config.items() if key not in _PASSING}
+    if isinstance(config, list | tuple):
+        return [_lasting(item) for item in config if not _is_input_layer(item)]
+    return config
+
+
+def _is_input_layer(config: Any) -> bool:
+    """Whether this is the input that `keras.Sequential` adds to its config when it is first called."""
+    return isinstance(config, Mapping) and config.get("class_name") == "InputLayer"
+
+
+def digest(description: Any) -> str:
+    """The SHA-256 of a description."""
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
+
+
+def differences(found: Any, expected: Any, name: str = "") -> list[str]:
+    """A line for each innermost setting that differs."""
+    if isinstance(found, Mapping) and isinstance(expected, Mapping):
+        lines = []
+        for key in sorted({*found, *expected}):
+            path = f"{name}.{key}" if name else key
+            lines += differences(found.get(key, "absent"), expected.get(key, "absent"), path)
+        return lines
+    return [] if found == expected else [f"  {name}: {found} there, {expected} now"]

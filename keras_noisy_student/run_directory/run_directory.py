@@ -1,0 +1,175 @@
+"""The run directory.
+
+run.json                        the data and the settings that hold for all rounds
+lock.json                       the process that is writing
+round_00/settings.json          the settings of the round
+round_00/checkpoints/           the last epochs, while the round is being trained
+round_00/student.weights.h5     the weights it ended with (averaged, if the optimizer averages)
+round_00/record.json            its record; written last, so that a round with one is finished
+round_01/pseudo_labels/         the store of its teacher's annotations
+"""
+
+import contextlib
+import dataclasses
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_noisy_student.history import RoundRecord
+from keras_noisy_student.run_directory.description import describe, differences, digest
+from keras_noisy_student.run_directory.epoch_checkpoints import EpochCheckpoint, EpochCheckpoints
+from keras_noisy_student.run_directory.run_lock import RunLock
+from keras_noisy_student.run_directory.weights_files import load_weights, save_weights
+from keras_noisy_student.storage.checksums import DamagedFileError
+from keras_noisy_student.storage.json_files import read_json, write_json
+
+_MAY_GROW = ("epochs",)
+"""Settings that may change while a round is being trained."""
+
+
+class RunDirectory:
+    """The files of one run.
+
+    Args:
+        path: a local directory, or any that `tf.io.gfile` writes to (`gs://`, `s3://`); made if absent.
+
+    Raises:
+        OSError: when the directory cannot be made.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.lock = RunLock(path)
+        self._settings: Any = None
+        try:
+            tf.io.gfile.makedirs(path)
+        except tf.errors.OpError as error:
+            raise OSError(
+                f"`directory` must be one that can be made and written. Received: {path!r}: {error}"
+            ) from error
+
+    def claim(self, settings: Mapping[str, Any]) -> None:
+        """Marks the directory as that of a run with these settings, unless what is in it was made with others.
+
+        Raises:
+            ValueError: when it was, or when a file that tells is damaged or missing.
+        """
+        self._settings = describe(settings)
+        if not self._has_results():
+            write_json(self._path("run.json"), self._settings)
+            return
+        with self._how_to_mend(self.path, "start the run anew"):
+            found = read_json(self._path("run.json"))
+        self._compare("run.json", found, self._settings, made_anew=self.path)
+        self._check_rounds_are_whole()
+
+    def claim_round(self, index: int, settings: Mapping[str, Any]) -> None:
+        """Does the same for the settings of one round. `epochs` may change until the round is finished."""
+        expected = describe(settings)
+        file, directory = posixpath.join(_round_name(index), "settings.json"), self._round(index)
+        tf.io.gfile.makedirs(directory)
+        checkpoints = EpochCheckpoints(posixpath.join(directory, "checkpoints"), origin="")
+        if self.is_finished(index) or checkpoints.exist():
+            with self._how_to_mend(directory, f"make round {index} again"):
+                found = read_json(self._path(file))
+            may_grow = () if self.is_finished(index) else _MAY_GROW
+            self._compare(file, _without(found, may_grow), _without(expected, may_grow), made_anew=directory)
+        write_json(self._path(file), expected)
+
+    def checkpoints(self, index: int) -> EpochCheckpoints:
+        """The epoch checkpoints of a round that was claimed."""
+        settings = _without(read_json(self._path(_round_name(index), "settings.json")), _MAY_GROW)
+        origin = digest([self._settings, settings])
+        return EpochCheckpoints(posixpath.join(self._round(index), "checkpoints"), origin=origin)
+
+    def save_epoch(self, index: int, checkpoint: EpochCheckpoint) -> None:
+        """Saves the checkpoint of an epoch, if this process still holds the directory."""
+        self.lock.check()
+        self.checkpoints(index).save(checkpoint)
+
+    def pseudo_labels_path(self, index: int) -> str:
+        """Where the store of a round goes."""
+        return posixpath.join(self._round(index), "pseudo_labels")
+
+    def is_finished(self, index: int) -> bool:
+        """Whether the round was trained and recorded."""
+        return bool(tf.io.gfile.exists(posixpath.join(self._round(index), "record.json")))
+
+    def save_round(self, record: RoundRecord, network: keras.Model) -> None:
+        """Saves the weights, then the record that says the round is finished."""
+        self.lock.check()
+        directory = self._round(record.round_index)
+        tf.io.gfile.makedirs(directory)
+        weights = save_weights(network, posixpath.join(directory, "student.weights.h5"))
+        content = {"record": dataclasses.asdict(record), "weights": weights}
+        write_json(posixpath.join(directory, "record.json"), content)
+        EpochCheckpoints(posixpath.join(directory, "checkpoints"), origin="").remove()
+
+    def load_round(self, index: int, network: keras.Model) -> RoundRecord:
+        """Reads the record of a finished round, and its weights into a network of the same architecture.
+
+        Raises:
+            ValueError: when either is damaged or missing.
+        """
+        directory = self._round(index)
+        path = posixpath.join(directory, "record.json")
+        with self._how_to_mend(directory, f"make round {index} again"):
+            content = read_json(path)
+            try:
+                record, weights = RoundRecord(**content["record"]), content["weights"]
+            except (TypeError, KeyError) as error:
+                raise DamagedFileError(f"{path} is damaged: it should hold the record of a round.") from error
+            load_weights(network, posixpath.join(directory, "student.weights.h5"), sha256=weights)
+        return record
+
+    def _compare(self, file: str, found: Any, expected: Any, *, made_anew: str) -> None:
+        if lines := differences(found, expected):
+            raise ValueError(
+                f"{self.path} holds another run. Its {file} differs:\n" + "\n".join(lines) + "\nTo resolve this, do "
+                "one of the following: pass another `directory`, pass the settings of that run, or delete "
+                f"{made_anew}, which loses what was made there."
+            )
+
+    def _check_rounds_are_whole(self) -> None:
+        begun = self._begun_rounds()
+        for index in begun[:-1]:
+            if not self.is_finished(index):
+                directory = self._round(index)
+                with self._how_to_mend(directory, f"make round {index} again"):
+                    raise DamagedFileError(f"{directory}/record.json is missing, although round {begun[-1]} was begun.")
+
+    def _begun_rounds(self) -> list[int]:
+        files = tf.io.gfile.glob(self._path("round_*", "settings.json"))
+        matches = [re.fullmatch(r"round_(\d+)", path.split("/")[-2]) for path in files]
+        return sorted(int(match[1]) for match in matches if match)
+
+    def _has_results(self) -> bool:
+        patterns = (("record.json",), ("checkpoints", "*"), ("pseudo_labels", "*"))
+        return any(tf.io.gfile.glob(self._path("round_*", *pattern)) for pattern in patterns)
+
+    @contextlib.contextmanager
+    def _how_to_mend(self, directory: str, what_for: str) -> Iterator[None]:
+        try:
+            yield
+        except DamagedFileError as error:
+            raise DamagedFileError(f"{error} Put it back as it was, or delete {directory} to {what_for}.") from error
+
+    def _path(self, *parts: str) -> str:
+        return posixpath.join(self.path, *parts)
+
+    def _round(self, index: int) -> str:
+        return self._path(_round_name(index))
+
+
+def _round_name(index: int) -> str:
+    return f"round_{index:02d}"
+
+
+def _without(settings: Any, names: tuple[str, ...]) -> Any:
+    if not isinstance(settings, dict):
+        return settings
+    return {key: value for key, value in settings.items() if key not in names}

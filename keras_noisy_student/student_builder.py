@@ -1,0 +1,78 @@
+"""Builds the students of a run: new networks, checked, wrapped with their noise and compiled."""
+
+from typing import Any
+
+import keras
+
+from keras_noisy_student.compile_arguments import CompileArguments
+from keras_noisy_student.networks import check_is_new, check_network, check_not_smaller, new_network
+from keras_noisy_student.noise import seeds
+from keras_noisy_student.noise.noise import Noise
+from keras_noisy_student.pseudo_labels.online import OnlineTeacher
+from keras_noisy_student.round_settings import PerRound
+from keras_noisy_student.student import NoisyStudent
+from keras_noisy_student.tasks.task import Task
+
+
+class StudentBuilder:
+    """Builds a student for each round.
+
+    Args:
+        student: by round: the network.
+        task: what a target is.
+        student_class: what wraps the network.
+        compiled: what the student is compiled with.
+        allow_smaller_student: whether it may have fewer parameters than its teacher.
+        seed: of initialisation and noise.
+    """
+
+    def __init__(
+        self,
+        student: PerRound[keras.Model],
+        task: Task,
+        *,
+        student_class: type[NoisyStudent],
+        compiled: CompileArguments,
+        allow_smaller_student: bool,
+        seed: int,
+    ) -> None:
+        self._student = student
+        self._task = task
+        self._student_class = student_class
+        self.compiled = compiled
+        self._allow_smaller_student = allow_smaller_student
+        self._seed = seed
+
+    def network(self, round_index: int, *, examples: Any, teacher: keras.Model | None) -> keras.Model:
+        """A newly initialised network.
+
+        Args:
+            round_index: the round.
+            examples: a batch of `x`, which the network is called on.
+            teacher: the network that the new one has to be as large as.
+
+        Raises:
+            ValueError: when it does not fit the task, or is smaller.
+        """
+        with seeds.seeded_initialization(seeds.stream_key(self._seed, "initialization", round_index)):
+            network = new_network(self._student, round_index)
+            check_network(network, examples, self._task)
+        if teacher is not None:
+            check_is_new(network, teacher, round_index)
+            if not self._allow_smaller_student:
+                check_not_smaller(network, teacher, round_index)
+        return network
+
+    def wrap(
+        self,
+        network: keras.Model,
+        round_index: int,
+        *,
+        noise: Noise | None = None,
+        online_teacher: OnlineTeacher | None = None,
+    ) -> NoisyStudent:
+        """A compiled student around a network; see `NoisyStudent`."""
+        seed = seeds.stream_key(self._seed, "student", round_index)
+        student = self._student_class(network, task=self._task, noise=noise, online_teacher=online_teacher, seed=seed)
+        self.compiled.compile(student, round_index)
+        return student
