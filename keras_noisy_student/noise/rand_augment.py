@@ -159,7 +159,7 @@ def _checked_op_settings(op_settings: OpSettings | None) -> OpSettings:
 def _checked_ops(ops: Sequence[str]) -> tuple[str, ...]:
     if not isinstance(ops, Sequence) or isinstance(ops, str | bytes) or not ops:
         raise ValueError(f"`ops` must be a list or tuple of one or more op names. Received: ops={ops!r}.")
-    unknown = [op for op in ops if op not in OPS]
+    unknown = [op for op in ops if not isinstance(op, str) or op not in OPS]
     if unknown:
         raise ValueError(f"`ops` must be names out of {', '.join(OPS)}. Received: ops with the unknown {unknown}.")
     return tuple(ops)

@@ -272,6 +272,7 @@ class TestErrors:
             ({"ops": {"Invert"}}, r"`ops` must be a list or tuple of one or more op names. Received: ops={'Invert'}."),
             ({"ops": np.array(["Invert", "Color"])}, r"`ops` must be a list or tuple .* Received: ops=array\("),
             ({"ops": ["invert"]}, r"`ops` must be names out of AutoContrast, .*, Cutout. Received: .* \['invert'\]."),
+            ({"ops": [np.zeros(2)]}, r"`ops` must be names out of AutoContrast, .* unknown \[array\(\[0., 0.\]\)\]."),
             ({"overflow": "wrap"}, r"`overflow` must be \"clamp\" or \"paper\". Received: overflow='wrap'."),
             ({"magnitude_std": -1}, r"`magnitude_std` must be a finite number, 0 or more. Received: magnitude_std=-1."),
             ({"probability": 1.5}, r"`probability` must be in \[0, 1\]. Received: probability=1.5."),
