@@ -82,11 +82,12 @@ class CallbackStates:
                     "which a state was kept. Pass it again, or delete the checkpoints of the round to train it anew."
                 )
             waiting.remove(callback)
-            if state["lost"]:
+            if state["lost"] and not _has_state_methods(callback):
                 raise ValueError(
                     f"The callback {state['class']} cannot go on where it was: its {', '.join(state['lost'])} changed "
-                    "in training and could not be kept. Give it `get_state()` and `set_state(state)`, and delete the "
-                    "checkpoints of the round to train it anew."
+                    "in training and could not be kept. To resolve this, do one of the following: give it `get_state()` "
+                    "and `set_state(state)`, which may do nothing if nothing depends on that; or delete the checkpoints "
+                    "of the round to train it anew."
                 )
             _set_state(callback, state["state"])
 
@@ -100,7 +101,7 @@ class CallbackStates:
 
 def _get_state(callback: keras.callbacks.Callback) -> Any:
     """The state of a callback, empty if it has none; `None` if one cannot know."""
-    if hasattr(callback, "get_state") and hasattr(callback, "set_state"):
+    if _has_state_methods(callback):
         return callback.get_state()
     for known, names in _STATE.items():
         if isinstance(callback, known):
@@ -109,11 +110,15 @@ def _get_state(callback: keras.callbacks.Callback) -> Any:
 
 
 def _set_state(callback: keras.callbacks.Callback, state: Any) -> None:
-    if hasattr(callback, "set_state"):
+    if _has_state_methods(callback):
         callback.set_state(state)
         return
     for name, value in state.items():
         setattr(callback, name, value)
+
+
+def _has_state_methods(callback: keras.callbacks.Callback) -> bool:
+    return hasattr(callback, "get_state") and hasattr(callback, "set_state")
 
 
 def _snapshot(callback: keras.callbacks.Callback) -> dict[str, str]:

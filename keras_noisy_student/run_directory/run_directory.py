@@ -48,9 +48,7 @@ class RunDirectory:
         try:
             tf.io.gfile.makedirs(path)
         except tf.errors.OpError as error:
-            raise OSError(
-                f"`directory` must be one that can be made and written. Received: {path!r}: {error}"
-            ) from error
+            raise OSError(f"`directory` must be one that can be made. Received: {path!r} ({error.message}).") from error
 
     def claim(self, settings: Mapping[str, Any]) -> None:
         """Marks the directory as that of a run with these settings, unless what is in it was made with others.
@@ -59,13 +57,13 @@ class RunDirectory:
             ValueError: when it was, or when a file that tells is damaged or missing.
         """
         self._settings = describe(settings)
+        self._check_rounds_are_whole()
         if not self._has_results():
             write_json(self._path("run.json"), self._settings)
             return
         with self._how_to_mend(self.path, "start the run anew"):
             found = read_json(self._path("run.json"))
         self._compare("run.json", found, self._settings, made_anew=self.path)
-        self._check_rounds_are_whole()
 
     def claim_round(self, index: int, settings: Mapping[str, Any]) -> None:
         """Does the same for the settings of one round. `epochs` may change until the round is finished."""

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_noisy_student.pseudo_labels.shard import shard_path, write_shard
 from keras_noisy_student.pseudo_labels.store import StoreWriter
 from keras_noisy_student.storage.json_files import read_json, write_json
+from tests.damage import DAMAGES, delete, flip, truncate
 from tests.toy_data import columns, distributions
 
 BLOCK_SIZES = (3, 3, 3, 3, 2)
@@ -110,21 +111,7 @@ def test_a_finished_store_lacks_nothing(tmp_path):
     assert _files(tmp_path) == before
 
 
-def _flip(file):
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
-
-
-def _truncate(file):
-    file.write_bytes(file.read_bytes()[:-1])
-
-
-def _delete(file):
-    file.unlink()
-
-
-@pytest.mark.parametrize("damage", [_flip, _truncate, _delete])
+@pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("is_finished", [True, False])
 @pytest.mark.parametrize("suffix", ["columns.tfrecord", "targets.tfrecord", "json"])
 def test_a_damaged_shard_is_named_and_made_again_alone(tmp_path, suffix, is_finished, damage):
@@ -133,7 +120,7 @@ def test_a_damaged_shard_is_named_and_made_again_alone(tmp_path, suffix, is_fini
         writer.finish()
     before, path = _files(tmp_path), tmp_path / f"shard-00001.{suffix}"
     damage(path)
-    is_as_if_never_written = damage is _delete and suffix == "json" and not is_finished
+    is_as_if_never_written = damage is delete and suffix == "json" and not is_finished
     if is_as_if_never_written:
         assert _missing_blocks(tmp_path)[:2] == [2, 3]
     else:
@@ -148,7 +135,7 @@ def test_a_damaged_shard_is_named_and_made_again_alone(tmp_path, suffix, is_fini
     assert _files(tmp_path) == before
 
 
-@pytest.mark.parametrize("damage", [_flip, _truncate])
+@pytest.mark.parametrize("damage", [flip, truncate])
 def test_a_damaged_manifest_is_named_and_written_again(tmp_path, damage):
     _write(tmp_path).finish()
     before = _files(tmp_path)
@@ -162,7 +149,7 @@ def test_a_damaged_manifest_is_named_and_written_again(tmp_path, damage):
 
 def test_a_damaged_description_has_the_pool_annotated_again(tmp_path):
     _write(tmp_path).finish()
-    _truncate(tmp_path / "annotation.json")
+    truncate(tmp_path / "annotation.json")
     with pytest.warns(UserWarning, match=r"annotation\.json is damaged.* The pool is annotated again\."):
         assert _missing_blocks(tmp_path) == [0, 1, 2, 3, 4]
 
