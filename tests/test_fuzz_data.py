@@ -178,7 +178,7 @@ def fit_rounds(**arguments):
 
 # Keras warns where it then fails, or takes the only array of a dict.
 @pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning")
-@fuzz_settings(max_examples=300)
+@fuzz_settings(max_examples=200)
 @given(st.one_of(ONE_BY_ONE, ALIKE))
 def test_odd_data_is_accepted_or_explained(data):
     check_accepts_or_explains(fit_rounds, data, about=ABOUT_DATA)
@@ -190,6 +190,13 @@ def test_each_odd_data_set_is_accepted_or_explained(kind, argument):
     check_accepts_or_explains(fit_rounds, {argument: DATASETS[kind]}, about=ABOUT_DATA)
 
 
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning")
+@pytest.mark.parametrize("argument", ["labeled", "unlabeled", "validation_data"])
+def test_each_odd_structure_is_accepted_or_explained(argument):
+    for data in STRUCTURES:
+        check_accepts_or_explains(fit_rounds, {argument: data}, about=ABOUT_DATA)
+
+
 @fuzz_settings(max_examples=150)
 @given(DATA, DATA)
 def test_odd_data_of_a_joint_dataset_is_accepted_or_explained(labeled, pseudo_labeled):
@@ -197,7 +204,13 @@ def test_odd_data_of_a_joint_dataset_is_accepted_or_explained(labeled, pseudo_la
     check_accepts_or_explains(kns.joint_dataset, arguments)
 
 
-@fuzz_settings(max_examples=150)
+@pytest.mark.parametrize("setting", ["num_rounds", "batch_size"])
+def test_each_odd_setting_alone_is_accepted_or_explained(setting):
+    for value in ALL:
+        check_accepts_or_explains(fit_rounds, {setting: value})
+
+
+@fuzz_settings(max_examples=100)
 @given(st.fixed_dictionaries({}, optional=SETTINGS | OF_THE_TRAINER))
 def test_odd_settings_of_rounds_are_accepted_or_explained(settings):
     check_accepts_or_explains(fit_rounds, settings)
