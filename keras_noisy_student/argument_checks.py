@@ -30,8 +30,8 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     `value in choices` alone would compare an array element by element.
     """
     if not isinstance(value, str) or value not in choices:
-        listed = " or ".join(f'"{choice}"' for choice in choices)
-        raise ValueError(f"`{name}` must be {listed}. Received: {name}={value!r}.")
+        *first, last = (f'"{choice}"' for choice in choices)
+        raise ValueError(f"`{name}` must be {', '.join(first)} or {last}. Received: {name}={value!r}.")
 
 
 def checked_seed(seed: int | None) -> int | None:

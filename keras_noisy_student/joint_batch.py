@@ -52,9 +52,9 @@ def as_parts(data: Any) -> list[Examples]:
     return [Examples(*part) for part in data]
 
 
-def check_loss_reduction(reduction: str) -> None:
+def check_loss_reduction(reduction: Any) -> None:
     """Raises a `ValueError` for an unknown `loss_reduction`."""
-    if reduction not in LOSS_REDUCTIONS:
+    if not isinstance(reduction, str) or reduction not in LOSS_REDUCTIONS:
         raise ValueError(f"`loss_reduction` must be one of {LOSS_REDUCTIONS}. Received: loss_reduction={reduction!r}.")
 
 

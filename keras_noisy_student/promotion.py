@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from keras_noisy_student.argument_checks import is_integer
+from keras_noisy_student.argument_checks import check_choice, is_integer
 
 Metrics = Mapping[str, float]
 _GROWING = ("accuracy", "acc", "auc", "precision", "recall", "score", "iou")
@@ -38,8 +38,7 @@ class Promotion:
     mode: Literal["auto", "min", "max"] = "auto"
 
     def __post_init__(self) -> None:
-        if self.promote not in ("always", "if_better"):
-            raise ValueError(f'`promote` must be "always" or "if_better". Received: promote={self.promote!r}.')
+        check_choice("promote", self.promote, ("always", "if_better"))
         if self.stop_after is not None and not is_integer(self.stop_after, at_least=1):
             raise ValueError(
                 f"`stop_after` must be a positive integer or None. Received: stop_after={self.stop_after!r}."
@@ -49,8 +48,7 @@ class Promotion:
                 "`monitor` must be the name of a metric of the validation data, which begins with `val_`, or None. "
                 f"Received: monitor={self.monitor!r}."
             )
-        if self.mode not in ("auto", "min", "max"):
-            raise ValueError(f'`mode` must be "auto", "min" or "max". Received: mode={self.mode!r}.')
+        check_choice("mode", self.mode, ("auto", "min", "max"))
 
     @property
     def needs_validation(self) -> bool:

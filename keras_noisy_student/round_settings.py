@@ -159,6 +159,10 @@ def _check_fits(settings: RoundSettings, num_labeled: int, steps_per_execution: 
         )
     if settings.index > 0:
         _ = settings.num_pseudo_labeled
+    if not is_integer(steps_per_execution, at_least=1):
+        raise ValueError(
+            f"`steps_per_execution` must be a positive integer. Received: steps_per_execution={steps_per_execution!r}."
+        )
     if settings.steps_per_epoch % steps_per_execution:
         raise ValueError(
             "`steps_per_epoch` must be a multiple of `steps_per_execution`, or Keras runs more steps than asked for. "

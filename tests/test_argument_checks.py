@@ -39,6 +39,11 @@ def test_another_name_or_an_array_of_names_is_refused(value):
         check_choice("labels", value, ("soft", "hard"))
 
 
+def test_three_names_are_listed():
+    with pytest.raises(ValueError, match=r'`mode` must be "auto", "min" or "max"\. Received: mode=3\.'):
+        check_choice("mode", 3, ("auto", "min", "max"))
+
+
 @pytest.mark.parametrize("seed", [0, -1, 2**63 - 1, -(2**63), np.int32(7)])
 def test_a_seed_becomes_an_integer_of_python(seed):
     assert checked_seed(seed) == seed

@@ -4,7 +4,6 @@ Nothing is trained: the first round ends in `Accepted`.
 """
 
 import collections
-import contextlib
 import tempfile
 
 import keras
@@ -159,20 +158,22 @@ OF_THE_TRAINER = {
     "noise": FUNCTIONS_OF_THE_ROUND,
     "pseudo_labeling": FUNCTIONS_OF_THE_ROUND,
 }
+OF_COMPILE = ["loss_reduction", "jit_compile", "steps_per_execution"]
 ONE_BY_ONE = st.fixed_dictionaries({}, optional=dict.fromkeys(["labeled", "unlabeled", "validation_data"], DATA))
 ALIKE = st.builds(lambda x: {"labeled": (x, Y), "unlabeled": x}, st.one_of(LEAVES, DICTS))
 
 
 def fit_rounds(**arguments):
-    """Checks data and settings, those of the constructor too."""
+    """Checks data and settings, also those that belong to the constructor and to `compile`."""
+    of_compile = {"optimizer": "sgd"} | {name: arguments.pop(name) for name in OF_COMPILE if name in arguments}
     of_trainer = {name: arguments.pop(name) for name in OF_THE_TRAINER if name in arguments}
     with tempfile.TemporaryDirectory() as directory:
         trainer = CheckingTrainer(
             lambda index: network(), kns.Classification(NUM_CLASSES), directory=directory, **of_trainer
         )
-        trainer.compile("sgd")
+        trainer.compile(**of_compile)
         arguments = {"labeled": (X, Y), "unlabeled": POOL, "verbose": 0, "num_rounds": 1, "batch_size": 2} | arguments
-        with contextlib.suppress(Accepted):
+        with pytest.raises(Accepted):
             trainer.fit_rounds(**arguments)
 
 
@@ -204,7 +205,7 @@ def test_odd_data_of_a_joint_dataset_is_accepted_or_explained(labeled, pseudo_la
     check_accepts_or_explains(kns.joint_dataset, arguments)
 
 
-@pytest.mark.parametrize("setting", ["num_rounds", "batch_size"])
+@pytest.mark.parametrize("setting", ["num_rounds", "batch_size", *OF_COMPILE])
 def test_each_odd_setting_alone_is_accepted_or_explained(setting):
     for value in ALL:
         check_accepts_or_explains(fit_rounds, {setting: value})

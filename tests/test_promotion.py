@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from keras_noisy_student.promotion import Promotion
@@ -55,9 +56,7 @@ def test_rounds_without_a_new_best_student_end_the_run(accuracies, stop_after, e
 def test_students_are_compared_on_validation_data(promotion):
     assert promotion.needs_validation
     promotion.check_metrics(METRICS)
-    with pytest.raises(
-        ValueError, match=r"compare students on validation data\. Received: validation_data=None\."
-    ):
+    with pytest.raises(ValueError, match=r"compare students on validation data\. Received: validation_data=None\."):
         promotion.check_metrics({})
 
 
@@ -82,6 +81,7 @@ def test_a_metric_of_which_one_cannot_know_the_direction_is_refused():
         ({"stop_after": True}, r"`stop_after` must be a positive integer or None\. Received: stop_after=True"),
         ({"monitor": "accuracy"}, r"which begins with `val_`, or None\. Received: monitor='accuracy'"),
         ({"monitor": 3}, r"`monitor` must be the name of a metric .* Received: monitor=3"),
+        ({"promote": np.array(["always", "always"])}, r'`promote` must be "always" or "if_better"\. Received: .*array'),
         ({"mode": "up"}, r'`mode` must be "auto", "min" or "max"\. Received: mode=\'up\''),
     ],
 )

@@ -115,6 +115,13 @@ def test_refuses_steps_that_executions_do_not_divide():
     assert _resolve(steps_per_execution=2)[0].steps_per_epoch == 4
 
 
+@pytest.mark.parametrize("value", [0, 1.0, "2", None, True])
+def test_refuses_other_steps_per_execution(value):
+    message = rf"`steps_per_execution` must be a positive integer\. Received: steps_per_execution={value!r}\."
+    with pytest.raises(ValueError, match=message):
+        _resolve(steps_per_execution=value)
+
+
 @pytest.mark.parametrize("value", [3, "adam", None, keras.optimizers.SGD(), Noise(), [1, 2]])
 def test_what_cannot_be_called_is_a_value(value):
     assert value_at(value, 1, name="setting") is value

@@ -1,5 +1,7 @@
 """`NoisyStudent`: the training step, its logs, and what it refuses."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -305,8 +307,10 @@ def test_other_errors():
         kns.NoisyStudent(make_network, task=TASK)
     with pytest.raises(ValueError, match=r"must be built.*Give it an Input, or call it on a batch once"):
         kns.NoisyStudent(keras.Sequential([keras.layers.Dense(3)]), task=TASK)
-    with pytest.raises(ValueError, match=r"`loss_reduction` must be one of .* Received: loss_reduction='sum'"):
-        make_student(loss_reduction="sum")
+    for reduction in ("sum", np.array(["mean", "mean"])):
+        message = rf"`loss_reduction` must be one of .* Received: loss_reduction={re.escape(repr(reduction))}"
+        with pytest.raises(ValueError, match=message):
+            make_student(loss_reduction=reduction)
     with pytest.raises(ValueError, match="dropout"):
         make_student(noise=kns.Noise(dropout_rate=0.5))
 

@@ -20,12 +20,14 @@ def resolve_jit_compile(jit_compile: bool | str, noise: Noise) -> bool | str:
         noise: of the training.
 
     Raises:
-        ValueError: when `True` was asked for, and XLA cannot compile `mixing`.
+        ValueError: for another value, or when `True` was asked for, and XLA cannot compile `mixing`.
 
     Example:
         >>> resolve_jit_compile("auto", Noise(mixing=keras.layers.MixUp()))
         False
     """
+    if not isinstance(jit_compile, bool) and not (isinstance(jit_compile, str) and jit_compile == "auto"):
+        raise ValueError(f'`jit_compile` must be True, False or "auto". Received: jit_compile={jit_compile!r}.')
     if jit_compile == "auto":
         return "auto" if all(_supports_jit(layer) for layer in noise.in_step()) else False
     if jit_compile and noise.mixing is not None and not _supports_jit(noise.mixing):

@@ -1,5 +1,7 @@
 """`resolve_jit_compile`: what is known of each kind of noise under XLA."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -61,6 +63,13 @@ def test_a_mixing_layer_that_xla_cannot_compile_is_refused(mixing):
         with pytest.raises(ValueError, match=message):
             resolve_jit_compile(True, kns.Noise(mixing=mixing, placement=placement))
     assert resolve_jit_compile(False, kns.Noise(mixing=mixing)) is False
+
+
+@pytest.mark.parametrize("value", ["yes", None, 1, np.array([True, False])])
+def test_refuses_another_value(value):
+    message = rf'`jit_compile` must be True, False or "auto"\. Received: jit_compile={re.escape(repr(value))}\.'
+    with pytest.raises(ValueError, match=message):
+        resolve_jit_compile(value, kns.Noise())
 
 
 def test_anything_else_is_compiled_as_the_user_says():
