@@ -12,7 +12,7 @@ Takes XX minutes on two CPU cores.
     --json PATH    write the figures
     --kills N      in total (default 20)
     --seed N       of the moments of the kills and of the faults (default 0)
-    --quick        three faults of all
+    --quick        two of the faults, drawn at random
     --keep PATH    keep the run directories, and what every process logged and said, in this new directory
 
 Figures:
@@ -25,8 +25,8 @@ Figures:
   of every epoch, apart from `seconds`. `unequal` says what differs.
 - `faults`, `faults_detected`: a fault is detected when a warning or an error of the process that meets it names the
   file, or when a deleted file is there again, since one that was deleted may look like one that was not yet written.
-  After an error the run is started again when what it says was done: the directories that it names were deleted, or, if
-  it names none, the file was put back.
+  After an error the run is started again when what it says was done: the directory that it names was deleted (the round
+  is made again then), or the file where it says so; else the file was put back.
 - `work_repeated_fraction`: examples that the killed runs trained on and annotated beyond those of the unkilled run,
   divided by its own. `training_repeated_fraction` and `annotation_repeated_fraction` are of either kind alone.
 """
@@ -47,6 +47,7 @@ import numpy as np
 from faults_life import Kill, Life
 
 PHASES = ("start", "make_student", "annotate", "select", "join", "train", "end_epoch", "promote", "record")
+DAMAGED_IN = {"annotate": "round_*/pseudo_labels/*", "train": "**/*"}
 MOST_REPAIRS = 3
 
 
@@ -131,26 +132,21 @@ def repeated_fraction(unkilled, runs, phases):
     return (done - needed) / needed
 
 
-def stop(root, unkilled):
-    """Copies of a run directory that was killed in the last round: while the teacher annotated, and in training."""
+def make_faults(root, unkilled, phases):
+    """Every damage to every needed file of a run directory that was killed in these phases of the last round."""
     directory = root / "stopped"
-    stopped = {}
-    for phase in ("annotate", "train"):
+    faults = []
+    for phase in phases:
         life = Life(directory).kill(unkilled.kill_in_last_round(phase, part=0.7), unkilled.order)
         if not life.was_killed:
             raise RuntimeError(f"The run failed before it could be stopped:\n{life.said}")
-        stopped[phase] = shutil.copytree(directory, root / f"stopped_in_{phase}")
-    return stopped
+        stopped = shutil.copytree(directory, root / f"stopped_in_{phase}")
+        files = needed_files(stopped, DAMAGED_IN[phase])
+        faults += [Fault(stopped, file, damage) for file in files for damage in DAMAGES]
+    return faults
 
 
-def all_faults(stopped):
-    """Each kind of file in training, and those of the pseudo-labels also while they are annotated."""
-    files = [(stopped["train"], file) for file in needed_files(stopped["train"])]
-    files += [(stopped["annotate"], file) for file in needed_files(stopped["annotate"]) if "pseudo_labels" in file]
-    return [Fault(directory, file, damage) for directory, file in files for damage in DAMAGES]
-
-
-def needed_files(directory):
+def needed_files(directory, pattern="**/*"):
     """One file of each kind (names that differ in digits alone) without which the run cannot go on as it is.
 
     Of several it is the middle one, of two the last. What was trained on in a finished round is not needed any more. A
@@ -158,7 +154,7 @@ def needed_files(directory):
     """
     last_round = max(directory.glob("round_*")).name
     kinds = collections.defaultdict(list)
-    for path in sorted(path for path in directory.rglob("*") if path.is_file() and path.suffix != ".tmp"):
+    for path in sorted(path for path in directory.glob(pattern) if path.is_file() and path.suffix != ".tmp"):
         file = path.relative_to(directory)
         is_of_last_round = file.parts[0] == last_round
         if len(file.parts) < 3 or is_of_last_round:
@@ -192,7 +188,8 @@ def meet(fault, directory, unkilled, generator):
     is_back = False
     while life.is_running():
         is_back = is_back or (fault.damage == "delete" and path.exists())
-    said = next((line for line in life.said.split("\n") if fault.file in line), "")
+    naming = [line for line in life.said.split("\n") if str(path) in line]
+    said = naming[-1].replace(f"{directory}/", "") if naming else "it is there again" if is_back else ""
     repairs = []
     while life.result is None and len(repairs) < MOST_REPAIRS:
         repairs.append(repair(fault, directory, life.said))
@@ -201,23 +198,26 @@ def meet(fault, directory, unkilled, generator):
         "file": fault.file,
         "stopped": fault.stopped.name,
         "damage": fault.damage,
-        "detected": bool(said) or is_back,
-        "said": said.replace(f"{directory}/", ""),
+        "detected": bool(said),
+        "said": said,
         "repairs": repairs,
         "unequal": unkilled.differences(directory, life),
     }
 
 
 def repair(fault, directory, said):
-    """Does what the error says: deletes the directories that it names, or puts the file back."""
+    """Does what the error says: deletes the directory that it names or the file, or puts the file back."""
     error = said.rpartition("Error: ")[2]
-    paths = {pathlib.Path(path) for path in re.findall(rf"{re.escape(str(directory))}/[\w/.-]*\w", error)}
-    named = sorted(path for path in paths if path.is_dir())
-    for path in named:
-        shutil.rmtree(path, ignore_errors=True)
-    if not named:
-        shutil.copy(fault.stopped / fault.file, directory / fault.file)
-    return [f"deleted {path.relative_to(directory)}" for path in named] or [f"put back {fault.file}"]
+    paths = (pathlib.Path(path) for path in re.findall(rf"{re.escape(str(directory))}/[\w/.-]*\w", error))
+    named = next((path for path in paths if path.is_dir()), None)
+    if named is not None:
+        shutil.rmtree(named)
+        return f"deleted {named.relative_to(directory)}"
+    if "delete the file" in error:
+        (directory / fault.file).unlink()
+        return f"deleted {fault.file}"
+    shutil.copy(fault.stopped / fault.file, directory / fault.file)
+    return f"put back {fault.file}"
 
 
 def measure_kills(root, unkilled, num_kills, generator):
@@ -237,11 +237,11 @@ def measure_kills(root, unkilled, num_kills, generator):
     }
 
 
-def measure_faults(root, unkilled, num_faults, generator):
+def measure_faults(root, unkilled, is_quick, generator):
     """What happened at each fault."""
-    faults = all_faults(stop(root, unkilled))
-    if num_faults is not None:
-        faults = [faults[index] for index in generator.choice(len(faults), num_faults, replace=False)]
+    faults = make_faults(root, unkilled, ["train"] if is_quick else DAMAGED_IN)
+    if is_quick:
+        faults = [faults[index] for index in generator.choice(len(faults), 2, replace=False)]
     met = []
     for number, fault in enumerate(faults):
         met.append(meet(fault, root / f"fault_{number:02d}", unkilled, generator))
@@ -255,7 +255,7 @@ def measure(root, arguments):
     generator = np.random.default_rng(arguments.seed)
     unkilled = UnkilledRun(root / "unkilled")
     figures = measure_kills(root, unkilled, arguments.kills, generator)
-    met = measure_faults(root, unkilled, 3 if arguments.quick else None, generator)
+    met = measure_faults(root, unkilled, arguments.quick, generator)
     unequal = [*figures["unequal"].values(), *(fault["unequal"] for fault in met)]
     return {
         **figures,

@@ -70,6 +70,11 @@ class Life:
         return self._events
 
     @property
+    def has_ended(self):
+        """Whether all rounds are finished."""
+        return bool(self.events) and self.events[-1].phase == "end"
+
+    @property
     def said(self):
         """Its standard output and error."""
         return self._said_path.read_text()
@@ -95,9 +100,14 @@ class Life:
         return self
 
     def kill(self, kill, order):
-        """Kills the process at a moment, or at the first event that comes later in the run; it may end before."""
+        """Kills the process at a moment, or as long after the first event that comes later, unless its run ends before.
+
+        Args:
+            kill: the moment.
+            order: index of each event in the unkilled run, by its key.
+        """
         due = self.started + kill.delay if kill.at_start else None
-        while self.is_running():
+        while self.is_running() and not self.has_ended:
             if due is None:
                 due = next((e.seconds + kill.delay for e in self.events if order[e.key] >= kill.event_index), None)
             elif time.monotonic() >= due:
