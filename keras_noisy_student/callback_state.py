@@ -73,9 +73,9 @@ class CallbackStates:
         """
         waiting = list(self._callbacks)
         for state in states:
-            if not state["state"] and not state["lost"]:
-                continue
             callback = next((c for c in waiting if type(c).__name__ == state["class"]), None)
+            if callback is None and not state["state"]:
+                continue
             if callback is None:
                 raise ValueError(
                     f"`callbacks` must hold those that the round was begun with. Received: no {state['class']}, of "
@@ -85,9 +85,9 @@ class CallbackStates:
             if state["lost"] and not _has_state_methods(callback):
                 raise ValueError(
                     f"The callback {state['class']} cannot go on where it was: its {', '.join(state['lost'])} changed "
-                    "in training and could not be kept. To resolve this, do one of the following: give it `get_state()` "
-                    "and `set_state(state)`, which may do nothing if nothing depends on that; or delete the checkpoints "
-                    "of the round to train it anew."
+                    "in training and could not be kept. To resolve this, do one of the following: remove it; give it "
+                    "`get_state()` and `set_state(state)`, which may do nothing if nothing depends on that; or delete "
+                    "the checkpoints of the round to train it anew."
                 )
             _set_state(callback, state["state"])
 

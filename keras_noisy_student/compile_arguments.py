@@ -33,6 +33,10 @@ class CompileArguments:
         check_on_non_finite(self.on_non_finite)
         if not isinstance(self.promotion, Promotion):
             raise ValueError(f"`promotion` must be a Promotion. Received: promotion={self.promotion!r}.")
+        if not isinstance(self.metrics, list | tuple):
+            raise ValueError(f'`metrics` must be a list, such as ["accuracy"]. Received: metrics={self.metrics!r}.')
+        if not isinstance(self.run_eagerly, bool):
+            raise ValueError(f"`run_eagerly` must be True or False. Received: run_eagerly={self.run_eagerly!r}.")
 
     def compile(self, student: NoisyStudent, round_index: int) -> None:
         """Compiles the student of a round."""

@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_noisy_student.argument_checks import check_choice
 from keras_noisy_student.joint_batch import Examples
 
 OnNonFinite = Literal["stop", "skip"]
@@ -128,5 +129,4 @@ def all_finite(loss: tf.Tensor, gradients: Sequence[Any]) -> tf.Tensor:
 
 def check_on_non_finite(value: Any) -> None:
     """Raises a `ValueError` for an unknown `on_non_finite`."""
-    if value not in get_args(OnNonFinite):
-        raise ValueError(f'`on_non_finite` must be "stop" or "skip". Received: on_non_finite={value!r}.')
+    check_choice("on_non_finite", value, ("stop", "skip"))

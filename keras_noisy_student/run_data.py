@@ -1,6 +1,7 @@
 """The data of one run, checked."""
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from keras_noisy_student.argument_checks import is_integer
 from keras_noisy_student.data_checks import evaluation_source, labeled_source, read_labels, same_examples_source
+from keras_noisy_student.given_data import reading
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
 from keras_noisy_student.sources import Source
 from keras_noisy_student.tasks.task import Task
@@ -80,9 +82,10 @@ class RunData:
         if self.validation is not None:
             description["validation_fingerprint"] = _labeled_fingerprint(self.validation)
         if self.unlabeled is not None:
-            first_batch = next(_fingerprint_sums(self.unlabeled.batches(_BATCH_SIZE)))
+            with reading("unlabeled"):
+                first = fingerprint(next(iter(self.unlabeled.batches(_BATCH_SIZE))))
             description["num_unlabeled"] = self.unlabeled.num_rows
-            description["first_unlabeled_fingerprint"] = first_batch % 2**64
+            description["first_unlabeled_fingerprints"] = hashlib.sha256(first.numpy().tobytes()).hexdigest()
         return description
 
 

@@ -23,7 +23,7 @@ from keras_noisy_student.noise.jit_compile import resolve_jit_compile
 from keras_noisy_student.noise.mask_seeds import assign_mask_seeds, seed_variables
 from keras_noisy_student.noise.mixing import mix
 from keras_noisy_student.noise.model_noise import LayerNoise, set_model_noise
-from keras_noisy_student.noise.noise import Noise
+from keras_noisy_student.noise.noise import Noise, checked_noise
 from keras_noisy_student.non_finite import (
     OnNonFinite,
     StopOnNonFinite,
@@ -90,7 +90,7 @@ class NoisyStudent(keras.Model):
         super().__init__(name=name, dtype=network.dtype_policy)
         self.network = network
         self.task = task
-        self.noise = noise or Noise()
+        self.noise = checked_noise(noise)
         self.built = True
         if self.noise.mixing is not None:
             check_soft_targets(task)

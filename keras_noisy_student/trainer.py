@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import tempfile
 import time
 import weakref
@@ -105,7 +106,7 @@ class NoisyStudentTrainer(PromotedStudent):
         unlabeled_ratio: PerRound[float] = 1.0,
         teacher: keras.Model | None = None,
         allow_smaller_student: bool = False,
-        directory: str | None = None,
+        directory: str | os.PathLike[str] | None = None,
         seed: int = 0,
     ) -> None:
         if not callable(student):
@@ -118,10 +119,10 @@ class NoisyStudentTrainer(PromotedStudent):
         if teacher is not None and not isinstance(teacher, keras.Model):
             raise ValueError(f"`teacher` must be a trained keras.Model. Received: {type(teacher).__name__}.")
         super().__init__(task)
-        self.directory = directory
+        self.directory = _checked_directory(directory)
         self._student = student
-        self._noise = noise or Noise()
-        self._pseudo_labeling = pseudo_labeling or PseudoLabeling()
+        self._noise = Noise() if noise is None else noise
+        self._pseudo_labeling = PseudoLabeling() if pseudo_labeling is None else pseudo_labeling
         self._unlabeled_ratio = unlabeled_ratio
         self._given_teacher = teacher
         self._allow_smaller_student = allow_smaller_student
@@ -228,7 +229,7 @@ class NoisyStudentTrainer(PromotedStudent):
         if not callable(callbacks):
             check_callbacks(callbacks)
         self._callbacks = callbacks
-        self._verbose = 1 if verbose == "auto" else int(verbose)
+        self._verbose = _checked_verbose(verbose)
         self._promotion = self._compiled.promotion
         self._students = StudentBuilder(
             self._student,
@@ -244,7 +245,14 @@ class NoisyStudentTrainer(PromotedStudent):
             print(f"`directory` was not given: the run is kept in {self._run.path}")
         with exit_on_sigterm(), self._run.lock:
             self._run.claim(self._description(data))
-            return self._run_rounds(data, rounds)
+            try:
+                return self._run_rounds(data, rounds)
+            except (KeyboardInterrupt, SystemExit):
+                self._tell(
+                    f"Stopped. Every finished epoch and shard is kept in {self._run.path}: call `fit_rounds` again "
+                    "with the same arguments to go on."
+                )
+                raise
 
     def _run_rounds(self, data: RunData, rounds: Sequence[RoundSettings]) -> RoundsHistory:
         teacher, records = None, []
@@ -493,6 +501,20 @@ class NoisyStudentTrainer(PromotedStudent):
         if self._promotion.needs_validation:
             batches = data.validation_batches(1)
             self._promotion.check_metrics({} if batches is None else _evaluate(student, batches.take(1)))
+
+
+def _checked_directory(directory: Any) -> str | None:
+    if directory is not None and not isinstance(directory, str | os.PathLike):
+        raise ValueError(f"`directory` must be a path, or None. Received: directory={directory!r}.")
+    return None if directory is None else os.fspath(directory)
+
+
+def _checked_verbose(verbose: Any) -> int:
+    if isinstance(verbose, str) and verbose == "auto":
+        return 1
+    if not is_integer(verbose, at_least=0) or verbose > 2:
+        raise ValueError(f'`verbose` must be 0, 1, 2 or "auto". Received: verbose={verbose!r}.')
+    return int(verbose)
 
 
 def _evaluate(student: NoisyStudent, batches: tf.data.Dataset) -> dict[str, float]:

@@ -155,10 +155,18 @@ BY_ROUND = st.one_of(ODD_VALUES, FUNCTIONS_OF_THE_ROUND)
 SETTINGS = {"num_rounds": ODD_VALUES} | dict.fromkeys(["batch_size", "epochs", "steps_per_epoch"], BY_ROUND)
 OF_THE_TRAINER = {
     "unlabeled_ratio": BY_ROUND,
-    "noise": FUNCTIONS_OF_THE_ROUND,
-    "pseudo_labeling": FUNCTIONS_OF_THE_ROUND,
+    "noise": BY_ROUND,
+    "pseudo_labeling": BY_ROUND,
 }
-OF_COMPILE = ["loss_reduction", "jit_compile", "steps_per_execution"]
+OF_COMPILE = [
+    "loss_reduction",
+    "metrics",
+    "promotion",
+    "on_non_finite",
+    "jit_compile",
+    "steps_per_execution",
+    "run_eagerly",
+]
 ONE_BY_ONE = st.fixed_dictionaries({}, optional=dict.fromkeys(["labeled", "unlabeled", "validation_data"], DATA))
 ALIKE = st.builds(lambda x: {"labeled": (x, Y), "unlabeled": x}, st.one_of(LEAVES, DICTS))
 
@@ -205,7 +213,7 @@ def test_odd_data_of_a_joint_dataset_is_accepted_or_explained(labeled, pseudo_la
     check_accepts_or_explains(kns.joint_dataset, arguments)
 
 
-@pytest.mark.parametrize("setting", ["num_rounds", "batch_size", *OF_COMPILE])
+@pytest.mark.parametrize("setting", ["num_rounds", "batch_size", "callbacks", "verbose", *OF_COMPILE])
 def test_each_odd_setting_alone_is_accepted_or_explained(setting):
     for value in ALL:
         check_accepts_or_explains(fit_rounds, {setting: value})

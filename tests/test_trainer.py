@@ -1,6 +1,7 @@
 """`NoisyStudentTrainer`: whole runs on toy images."""
 
 import functools
+import unittest.mock
 
 import keras
 import numpy as np
@@ -226,11 +227,11 @@ def test_a_model_given_as_student_is_initialised_anew_every_round():
 
 def test_settings_may_be_functions_of_the_round_index(tmp_path):
     class Spy(kns.NoisyStudentTrainer):
-        def train(self, student, batches, data, settings):
+        def train(self, student, batches, data, settings, **arguments):
             seen.append(
                 (settings, [len(part.x) for part in next(iter(batches))], float(student.optimizer.learning_rate))
             )
-            return super().train(student, batches, data, settings)
+            return super().train(student, batches, data, settings, **arguments)
 
     seen = []
     trainer = Spy(
@@ -310,11 +311,9 @@ def test_a_directory_of_another_run_is_refused(finished):
     with pytest.raises(
         ValueError, match=r"holds another run\. Its run\.json differs:\n  seed: 0 there, 1 now\nTo resolve"
     ):
-        fit(make_trainer(directory=directory, seed=1))
-    with pytest.raises(
-        ValueError, match=r"Its round_00/settings\.json differs:[\s\S]*settings\.epochs: 3 there, 1 now"
-    ):
-        fit(make_trainer(directory=directory))
+        fit(make_trainer(directory=directory, seed=1), validation_data=TEST)
+    with pytest.raises(ValueError, match=r"Its round_00/settings\.json differs:[\s\S]*  epochs: 3 there, 1 now"):
+        fit(make_trainer(directory=directory), validation_data=TEST)
 
 
 def test_every_step_of_a_round_can_be_overridden_alone():
@@ -326,6 +325,77 @@ def test_every_step_of_a_round_can_be_overridden_alone():
 
     record = fit(make_trainer(trainer_class=OnlyTheMostConfidentHalf))[1]
     assert record.num_kept == sum(record.selected_class_counts) == 60
+
+
+class Shrinking(kns.NoisyStudentTrainer):
+    """Its first student forgets what it learned."""
+
+    def train(self, student, batches, data, settings, **arguments):
+        epochs = super().train(student, batches, data, settings, **arguments)
+        if settings.index == 1:
+            student.network.layers[-1].bias.assign([50.0, 0.0, 0.0])
+        return epochs
+
+    def promote(self, student, teacher, data, settings):
+        with unittest.mock.patch("keras_noisy_student.trainer.check_teacher"):
+            return super().promote(student, teacher, data, settings)
+
+
+def test_a_student_worse_than_its_teacher_is_recorded_and_promoted_as_in_the_paper(tmp_path, capsys):
+    trainer = make_trainer(trainer_class=Shrinking)
+    history = fit(trainer, validation_data=TEST, verbose=2)
+    gain = history[1].metrics["val_accuracy"] - history[0].metrics["val_accuracy"]
+    assert history[1].gain == pytest.approx(gain)
+    assert gain < -0.2
+    assert history[1].is_promoted
+    assert f"worse than its teacher by {-gain:.4f}" in capsys.readouterr().out
+    assert trainer.model.count_params() == history[1].num_parameters
+
+
+@pytest.mark.filterwarnings("ignore:The teacher sees class")
+def test_if_better_keeps_the_teacher_and_a_run_that_is_started_again_knows_it(tmp_path):
+    for _ in range(2):
+        trainer = make_trainer(
+            trainer_class=Shrinking,
+            directory=str(tmp_path),
+            compile_arguments={"promotion": kns.Promotion(promote="if_better")},
+        )
+        history = fit(trainer, num_rounds=1, validation_data=TEST)
+        assert trainer.model.count_params() == history[0].num_parameters
+        assert not history[1].is_promoted
+    assert "not promoted" in str(history[1])
+
+
+def test_rounds_without_gain_end_the_run(capsys):
+    promotion = kns.Promotion(stop_after=1)
+    trainer = make_trainer(trainer_class=Shrinking, compile_arguments={"promotion": promotion})
+    history = fit(trainer, num_rounds=3, validation_data=TEST, verbose=2)
+    assert len(history) == 2
+    assert "No better student in the last 1 rounds: the run ends here." in capsys.readouterr().out
+
+
+def test_promotion_that_compares_needs_validation_data_before_anything_is_trained(tmp_path):
+    trainer = make_trainer(directory=str(tmp_path), compile_arguments={"promotion": kns.Promotion(promote="if_better")})
+    with pytest.raises(ValueError, match=r"compare students on validation data\. Received: validation_data=None"):
+        fit(trainer)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_step_that_is_not_finite_may_be_skipped():
+    images = LABELED[0].astype("float32")
+    images[20] = np.nan
+    trainer = make_trainer(noise=kns.Noise(), compile_arguments={"on_non_finite": "skip"})
+    history = fit(trainer, (images, LABELED[1]), None, num_rounds=0, steps_per_epoch=6)
+    assert 1 <= history[0].metrics["skipped_steps"] <= 4
+    assert np.isfinite(trainer.model.get_weights()[0]).all()
+
+
+def test_a_class_that_takes_most_pseudo_labels_is_told():
+    pool = POOL[np.arange(len(POOL)) % NUM_CLASSES == 1]
+    with pytest.warns(
+        UserWarning, match=r"The teacher sees class 1 in \d+% of the unlabelled pool .* and 33% of the labelled"
+    ):
+        fit(make_trainer(), unlabeled=pool)
 
 
 def test_a_selection_that_keeps_nothing_is_refused():
@@ -494,7 +564,8 @@ def test_teacher_outputs_that_are_not_finite_stop_the_annotation():
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_finished_rounds(tmp_path):
     trainer = kns.NoisyStudentTrainer(build, kns.Classification(num_classes=NUM_CLASSES), directory=str(tmp_path))
     trainer.compile(lambda r: keras.optimizers.SGD(0.1 if r == 0 else 1e38))
-    with pytest.raises(ValueError, match=r"loss must be finite\. Received: loss=(nan|inf) at epoch 1, step \d+"):
+    message = r"gradients must be finite\. .* at epoch 1, step \d+\..* rows \[\d.*\] of the labelled data and \[\d"
+    with pytest.raises(ValueError, match=message):
         fit(trainer, steps_per_epoch=20)
     assert (tmp_path / "round_00" / "record.json").exists()
     assert not (tmp_path / "round_01" / "record.json").exists()
@@ -541,6 +612,8 @@ def test_bad_data_is_refused_before_anything_is_trained(labeled, unlabeled, mess
         ),
         ({"batch_size": 2.5}, r"`batch_size` must be a positive integer\. Received: batch_size=2\.5 in round 0"),
         ({"epochs": 0}, r"`epochs` must be a positive integer\. Received: epochs=0 in round 0"),
+        ({"verbose": "loud"}, r"`verbose` must be 0, 1, 2 or \"auto\"\. Received: verbose='loud'"),
+        ({"callbacks": "stop"}, r"`callbacks` must be a list of Keras callbacks, .* Received: str"),
         ({"num_rounds": -1}, r"`num_rounds` must be an integer from 0 to 1000\. Received: num_rounds=-1"),
         ({"batch_size": lambda: 3}, r"`batch_size` given as a function must take the round index as its one argument"),
         ({"validation_data": (TEST[0][:, :5], TEST[1])}, r"`validation_data` must hold examples of the same structure"),
@@ -573,6 +646,12 @@ def test_bad_arguments_of_fit_rounds_are_refused(arguments, message):
         ({"task": "classification"}, r"`task` must be a Task.* Received: 'classification'"),
         ({"task": kns.Classification(num_classes=4)}, r"Every class needs a labelled example.*Missing: \[3\]"),
         ({"compile_arguments": {"steps_per_execution": 3}}, r"multiple of `steps_per_execution`"),
+        (
+            {"compile_arguments": {"promotion": "always"}},
+            r"`promotion` must be a Promotion\. Received: .*'always'",
+        ),
+        ({"compile_arguments": {"run_eagerly": 1}}, r"`run_eagerly` must be True or False\. Received: run_eagerly=1"),
+        ({"directory": 3}, r"`directory` must be a path, or None\. Received: directory=3"),
     ],
 )
 def test_bad_arguments_of_the_trainer_are_refused(arguments, message):
