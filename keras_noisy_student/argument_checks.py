@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import numbers
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,30 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     if not isinstance(value, str) or value not in choices:
         *first, last = (f'"{choice}"' for choice in choices)
         raise ValueError(f"`{name}` must be {', '.join(first)} or {last}. Received: {name}={value!r}.")
+
+
+def checked_directory(directory: Any) -> str | None:
+    """A path as a string.
+
+    Raises:
+        ValueError: when it is no path.
+    """
+    if directory is not None and not isinstance(directory, str | os.PathLike):
+        raise ValueError(f"`directory` must be a path, or None. Received: directory={directory!r}.")
+    return None if directory is None else os.fspath(directory)
+
+
+def checked_verbose(verbose: Any) -> int:
+    """What `verbose` means in Keras: 0 is silent, 1 shows progress bars, 2 a line per epoch.
+
+    Raises:
+        ValueError: when it is none of them, nor `"auto"`, which is 1.
+    """
+    if isinstance(verbose, str) and verbose == "auto":
+        return 1
+    if not is_integer(verbose, at_least=0) or verbose > 2:
+        raise ValueError(f'`verbose` must be 0, 1, 2 or "auto". Received: verbose={verbose!r}.')
+    return int(verbose)
 
 
 def checked_seed(seed: int | None) -> int | None:

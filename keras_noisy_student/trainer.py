@@ -1,53 +1,43 @@
 """`NoisyStudentTrainer`: the loop over rounds, which reads like the paper's algorithm."""
 
 import dataclasses
-import functools
 import os
 import tempfile
 import time
-import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_noisy_student import pipeline
 from keras_noisy_student._version import __version__
-from keras_noisy_student.argument_checks import is_integer
+from keras_noisy_student.argument_checks import checked_directory, checked_verbose
 from keras_noisy_student.callback_state import check_callbacks
 from keras_noisy_student.compile_arguments import CompileArguments
-from keras_noisy_student.epoch_checkpointing import EpochCheckpointing
 from keras_noisy_student.history import RoundRecord, RoundsHistory
 from keras_noisy_student.interruption import exit_on_sigterm
 from keras_noisy_student.joint_batch import LossReduction
-from keras_noisy_student.networks import check_network, check_teacher, weights_digest
-from keras_noisy_student.noise import seeds
+from keras_noisy_student.networks import check_network, weights_digest
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.non_finite import OnNonFinite, examples_named
-from keras_noisy_student.promoted_student import PromotedStudent
 from keras_noisy_student.promotion import Promotion
-from keras_noisy_student.pseudo_labels.annotate import annotate
 from keras_noisy_student.pseudo_labels.majority import warn_of_majority
-from keras_noisy_student.pseudo_labels.online import OnlineTeacher
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
-from keras_noisy_student.pseudo_labels.select import Selection, select
-from keras_noisy_student.pseudo_labels.store import PseudoLabels, StoreWriter
-from keras_noisy_student.round_settings import PerRound, RoundSettings, resolve_rounds, value_at
+from keras_noisy_student.round_settings import PerRound, RoundSettings, resolve_rounds
+from keras_noisy_student.round_steps import RoundSteps, validate
 from keras_noisy_student.run_data import RunData, check_run_data
-from keras_noisy_student.run_directory.description import describe, network_digest
-from keras_noisy_student.run_directory.epoch_checkpoints import EpochCheckpoint
+from keras_noisy_student.run_directory.description import describe
 from keras_noisy_student.run_directory.run_directory import RunDirectory
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.student_builder import StudentBuilder
 from keras_noisy_student.tasks.task import Task
 
 
-class NoisyStudentTrainer(PromotedStudent):
+class NoisyStudentTrainer(RoundSteps):
     """Trains a teacher, then students that learn from its pseudo-labels with noise, each the teacher of the next.
 
-    Round 0 trains the first teacher on the labelled data alone. Every further round runs the steps below, each of which
-    is a method that a subclass may override: `make_student`, `annotate`, `select`, `join`, `train`, `promote`,
+    Round 0 trains the first teacher on the labelled data alone. Every further round runs the steps of `RoundSteps`,
+    each a method that a subclass may override: `make_student`, `annotate`, `select`, `join`, `train`, `promote`,
     `record`.
 
     What is marked "by round" may be a value or a function of the round index.
@@ -87,15 +77,6 @@ class NoisyStudentTrainer(PromotedStudent):
         Xie et al. 2019, Self-training with Noisy Student improves ImageNet classification, arXiv 1911.04252.
     """
 
-    student_class: type[NoisyStudent] = NoisyStudent
-    """The model of a round; a subclass of `NoisyStudent` here changes the training step."""
-
-    inference_batch_size: int = 256
-    """Examples that a network annotates or validates at a time; it changes the speed only."""
-
-    rows_per_shard: int = 65_536
-    """Annotated examples in a shard of the store: what is annotated again at most when a run is stopped."""
-
     def __init__(
         self,
         student: PerRound[keras.Model],
@@ -118,19 +99,15 @@ class NoisyStudentTrainer(PromotedStudent):
             raise ValueError(f"`task` must be a Task, such as Classification(num_classes=10). Received: {task!r}.")
         if teacher is not None and not isinstance(teacher, keras.Model):
             raise ValueError(f"`teacher` must be a trained keras.Model. Received: {type(teacher).__name__}.")
-        super().__init__(task)
-        self.directory = _checked_directory(directory)
+        super().__init__(task, seed=seed)
+        self.directory = checked_directory(directory)
         self._student = student
         self._noise = Noise() if noise is None else noise
         self._pseudo_labeling = PseudoLabeling() if pseudo_labeling is None else pseudo_labeling
         self._unlabeled_ratio = unlabeled_ratio
         self._given_teacher = teacher
         self._allow_smaller_student = allow_smaller_student
-        if not is_integer(seed, at_least=0):
-            raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}.")
-        self._seed = int(seed)
         self._compiled: CompileArguments | None = None
-        self._validations: weakref.WeakKeyDictionary[NoisyStudent, dict[str, float]] = weakref.WeakKeyDictionary()
 
     def compile(
         self,
@@ -229,7 +206,7 @@ class NoisyStudentTrainer(PromotedStudent):
         if not callable(callbacks):
             check_callbacks(callbacks)
         self._callbacks = callbacks
-        self._verbose = _checked_verbose(verbose)
+        self._verbose = checked_verbose(verbose)
         self._promotion = self._compiled.promotion
         self._students = StudentBuilder(
             self._student,
@@ -311,146 +288,6 @@ class NoisyStudentTrainer(PromotedStudent):
         self._run.save_round(record, student.network)
         return promoted, record
 
-    def make_student(self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings) -> NoisyStudent:
-        """Builds the network of a round, checks it and wraps it, compiled, with its noise."""
-        teacher_network = None if teacher is None else teacher.network
-        network = self._students.network(settings.index, examples=data.first_examples(), teacher=teacher_network)
-        online_teacher = None
-        if teacher is not None and settings.pseudo_labeling.annotate == "online":
-            online_teacher = OnlineTeacher(teacher.network, self.task, settings.pseudo_labeling)
-        student = self._students.wrap(network, settings.index, noise=settings.noise, online_teacher=online_teacher)
-        description = {
-            **settings.used(),
-            **self._students.compiled.description(),
-            "teacher": None if teacher_network is None else weights_digest(teacher_network),
-            "num_parameters": network.count_params(),
-            "network": network_digest(network),
-            "optimizer": student.optimizer,
-        }
-        self._run.claim_round(settings.index, description)
-        return student
-
-    def annotate(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> PseudoLabels:
-        """Labels the pool with the un-noised teacher. Not called in round 0, nor for online annotation."""
-        batch_size = self.inference_batch_size
-        store = StoreWriter(
-            self._run.pseudo_labels_path(settings.index),
-            made_by={"teacher": weights_digest(teacher.network), "batch_size": batch_size},
-            blocks_per_shard=max(1, self.rows_per_shard // batch_size),
-        )
-        if not store.is_finished():
-            self._tell(f"Round {settings.index}: the teacher annotates the unlabelled pool")
-        pool = data.pool.batches(batch_size)
-        return annotate(teacher.network, pool, self.task, store=store, verbose=self._verbose == 1)
-
-    def select(self, pseudo_labels: PseudoLabels, settings: RoundSettings) -> Selection:
-        """Filters by confidence and balances the classes. Called after `annotate`."""
-        return select(
-            pseudo_labels.columns,
-            settings.pseudo_labeling,
-            num_classes=self.task.num_classes,
-            seed=self._key("select", settings),
-        )
-
-    def join(
-        self,
-        data: RunData,
-        pseudo_labels: PseudoLabels | None,
-        selection: Selection | None,
-        settings: RoundSettings,
-        *,
-        first_step: int,
-    ) -> tf.data.Dataset:
-        """Joins labelled and pseudo-labelled examples into an endless stream of joint batches, from a step on.
-
-        Round 0 has labelled examples only; with online annotation there are no pseudo-labels to join yet. A round that
-        goes on does so at the step after its last finished epoch.
-        """
-        labeled = pipeline.shuffled_examples(
-            data.labeled, settings.batch_size, key=self._key("labeled", settings), first_batch=first_step
-        )
-        if settings.index == 0:
-            return pipeline.join(labeled, noise=settings.noise)
-        batch_size = settings.num_pseudo_labeled
-        key = self._key("pseudo_labeled", settings)
-        if pseudo_labels is None or selection is None:
-            unlabeled = pipeline.unlabeled_examples(data.pool, batch_size, key=key, first_batch=first_step)
-            return pipeline.join(labeled, unlabeled, noise=settings.noise)
-        selected = data.pool.selected(selection.repeats, pseudo_labels.rows())
-        pseudo_labeled = pipeline.pseudo_labeled_examples(
-            selected,
-            settings.pseudo_labeling,
-            num_classes=self.task.num_classes,
-            batch_size=batch_size,
-            key=key,
-            first_batch=first_step,
-        )
-        return pipeline.join(labeled, pseudo_labeled, noise=settings.noise)
-
-    def train(
-        self,
-        student: NoisyStudent,
-        batches: tf.data.Dataset,
-        data: RunData,
-        settings: RoundSettings,
-        *,
-        checkpoint: EpochCheckpoint | None,
-    ) -> dict[str, list[float]]:
-        """Trains the student with noise, from a checkpoint on if there is one; returns the logs of every epoch."""
-        callbacks = value_at(self._callbacks, settings.index, name="callbacks")
-        check_callbacks(callbacks)
-        checkpointing = EpochCheckpointing(
-            functools.partial(self._run.save_epoch, settings.index),
-            resume_from=checkpoint,
-            callbacks=callbacks or [],
-        )
-        done = 0 if checkpoint is None else settings.epochs if checkpoint.has_stopped else checkpoint.num_epochs
-        who = "student" if settings.index else "first teacher"
-        self._tell(f"Round {settings.index}: training the {who}" + (f" from epoch {done + 1}" if done else ""))
-        with pipeline.pool_errors_explained():
-            student.fit(
-                batches,
-                initial_epoch=done,
-                epochs=settings.epochs,
-                steps_per_epoch=settings.steps_per_epoch,
-                validation_data=data.validation_batches(self.inference_batch_size),
-                callbacks=[*(callbacks or []), checkpointing],
-                verbose=self._verbose,
-            )
-        return checkpointing.logs
-
-    def promote(
-        self, student: NoisyStudent, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings
-    ) -> NoisyStudent:
-        """Makes the student the teacher of the next round, or keeps the teacher of this one, as `promotion` says.
-
-        Stops if the student is no better than chance on the labelled data. `teacher` is `None` in round 0.
-        """
-        check_teacher(student.network, data.labeled_batches(self.inference_batch_size), self.task)
-        if teacher is None or self._promotion.promote == "always":
-            return student
-        gain = self._gain(student, teacher, data)
-        return student if gain is not None and gain > 0 else teacher
-
-    def record(
-        self,
-        student: NoisyStudent,
-        epochs: dict[str, list[float]],
-        selection: Selection | None,
-        data: RunData,
-        settings: RoundSettings,
-    ) -> RoundRecord:
-        """What is kept of the round: the last logs, with the validation of the weights that training left."""
-        metrics = {name: values[-1] for name, values in epochs.items()} | self._validate(student, data)
-        return RoundRecord.of(settings.index, student.network, epochs, selection, metrics=metrics)
-
-    def _key(self, purpose: str, settings: RoundSettings) -> int:
-        return seeds.stream_key(self._seed, purpose, settings.index)
-
-    def _tell(self, message: Any) -> None:
-        if self._verbose:
-            print(message)
-
     def _description(self, data: RunData) -> dict[str, Any]:
         """What makes another run of the same directory. More rounds do not, so neither does `stop_after`."""
         promotion = describe(self._promotion)
@@ -479,18 +316,6 @@ class NoisyStudentTrainer(PromotedStudent):
         metrics = self._validate(teacher, data)
         return teacher, RoundRecord(0, teacher.network.count_params(), metrics=metrics, epochs={})
 
-    def _validate(self, student: NoisyStudent, data: RunData) -> dict[str, float]:
-        """The validation metrics of a trained student; it is evaluated once."""
-        if student not in self._validations:
-            batches = data.validation_batches(self.inference_batch_size)
-            self._validations[student] = {} if batches is None else _evaluate(student, batches)
-        return self._validations[student]
-
-    def _gain(self, student: NoisyStudent, teacher: NoisyStudent | None, data: RunData) -> float | None:
-        if teacher is None:
-            return None
-        return self._promotion.gain(self._validate(student, data), over=self._validate(teacher, data))
-
     def _check_students(self, data: RunData, rounds: Sequence[RoundSettings]) -> None:
         """Builds every student once, so that one that does not fit is found before the first is trained."""
         teacher, examples = self._given_teacher, data.first_examples()
@@ -498,25 +323,6 @@ class NoisyStudentTrainer(PromotedStudent):
             if settings.index > 0 or teacher is None:
                 teacher = self._students.network(settings.index, examples=examples, teacher=teacher)
                 student = self._students.wrap(teacher, settings.index, noise=settings.noise)
-        if self._promotion.needs_validation:
-            batches = data.validation_batches(1)
-            self._promotion.check_metrics({} if batches is None else _evaluate(student, batches.take(1)))
-
-
-def _checked_directory(directory: Any) -> str | None:
-    if directory is not None and not isinstance(directory, str | os.PathLike):
-        raise ValueError(f"`directory` must be a path, or None. Received: directory={directory!r}.")
-    return None if directory is None else os.fspath(directory)
-
-
-def _checked_verbose(verbose: Any) -> int:
-    if isinstance(verbose, str) and verbose == "auto":
-        return 1
-    if not is_integer(verbose, at_least=0) or verbose > 2:
-        raise ValueError(f'`verbose` must be 0, 1, 2 or "auto". Received: verbose={verbose!r}.')
-    return int(verbose)
-
-
-def _evaluate(student: NoisyStudent, batches: tf.data.Dataset) -> dict[str, float]:
-    metrics: Mapping[str, float] = student.evaluate(batches, return_dict=True, verbose=0)
-    return {f"val_{name}": value for name, value in metrics.items()}
+                if self._promotion.needs_validation and settings.index == len(rounds) - 1:
+                    batches = data.validation_batches(1)
+                    self._promotion.check_metrics({} if batches is None else validate(student, batches.take(1)))

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import keras_noisy_student as kns
 from keras_noisy_student.storage import atomic_files
+from keras_noisy_student.storage.json_files import write_json
 from tests.damage import delete, flip, truncate
 from tests.test_trainer import LABELED, NUM_CLASSES, POOL, TEST, as_dataset, brighten
 
@@ -45,6 +46,13 @@ class Small(kns.NoisyStudentTrainer):
 
     inference_batch_size = 16
     rows_per_shard = 32
+
+
+class DieBeforeTraining(Small):
+    """Dies when everything that is on disk has been read."""
+
+    def train(self, *arguments, **keywords):
+        raise Killed
 
 
 def network(round_index):
@@ -345,6 +353,30 @@ def other_labels():
 def test_other_data_and_settings_are_an_error_that_shows_the_difference(finished, arguments, difference):
     with pytest.raises(ValueError, match=rf"holds another run\. Its .*differs:\n[\s\S]*{difference}[\s\S]*To resolve"):
         start(finished, **arguments)
+
+
+HOSTILE = [None, 3, "../../etc/passwd", [], [None], {}, {"__class__": "os.system"}, {"record": {"metrics": "x"}}]
+
+
+@pytest.mark.filterwarnings("ignore:.* (annotated|written) again")
+@pytest.mark.filterwarnings("ignore:.* belongs to another")
+@pytest.mark.filterwarnings("ignore:.* Training goes on from")
+def test_a_hostile_directory_is_an_error_or_made_good_and_nothing_outside_of_it_is_touched(tmp_path, whole):
+    """Files that say anything, with the right checksum."""
+    stopped, outside = tmp_path / "stopped", tmp_path / "outside"
+    start_and_die(stopped, kills={1: [KillAt(1, 1)]})
+    outside.write_text("untouched")
+    for number, file in enumerate(sorted(stopped.rglob("*.json"))):
+        for content in (HOSTILE[number % len(HOSTILE)], HOSTILE[(3 * number + 4) % len(HOSTILE)]):
+            run = shutil.copytree(stopped, tmp_path / "run")
+            write_json(str(run / file.relative_to(stopped)), content)
+            try:
+                start_and_die(run, trainer_class=DieBeforeTraining)
+            except ValueError as error:
+                assert str(run) in str(error)
+            shutil.rmtree(run)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "stopped"]
+    assert outside.read_text() == "untouched"
 
 
 def test_another_version_of_the_library_is_an_error_that_shows_it(finished, monkeypatch):

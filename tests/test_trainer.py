@@ -337,7 +337,7 @@ class Shrinking(kns.NoisyStudentTrainer):
         return epochs
 
     def promote(self, student, teacher, data, settings):
-        with unittest.mock.patch("keras_noisy_student.trainer.check_teacher"):
+        with unittest.mock.patch("keras_noisy_student.round_steps.check_teacher"):
             return super().promote(student, teacher, data, settings)
 
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 from keras_noisy_student.storage.atomic_files import write_atomically
 from keras_noisy_student.storage.checksums import DamagedFileError, check_file, checksum
 from keras_noisy_student.storage.json_files import read_json, write_json
+from keras_noisy_student.storage.typed_fields import from_json
 
 COLUMNS = np.dtype([("fingerprint", np.int64), ("score", np.float32), ("class_id", np.int32)])
 
@@ -83,7 +84,7 @@ def read_shard(directory: str, index: int) -> Shard:
     path = shard_path(directory, index, "json")
     content = read_json(path)
     try:
-        shard = Shard(**content)
+        shard = from_json(Shard, content)
     except TypeError as error:
         raise DamagedFileError(f"{path} is damaged: it should describe a shard. Received: {content!r}.") from error
     check_file(shard_path(directory, index, "columns.tfrecord"), shard.columns)

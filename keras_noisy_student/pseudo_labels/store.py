@@ -28,7 +28,7 @@ from keras_noisy_student.pseudo_labels.shard import (
     shard_path,
     write_shard,
 )
-from keras_noisy_student.storage.atomic_files import remove_if_there
+from keras_noisy_student.storage.atomic_files import make_directory, remove_if_there
 from keras_noisy_student.storage.checksums import DamagedFileError
 from keras_noisy_student.storage.json_files import read_json, write_json
 
@@ -92,7 +92,7 @@ class StoreWriter:
         self._shards: dict[int, Shard] = {}
         self._block_index = 0
         self._blocks: list[tuple[np.ndarray, Block]] = []
-        tf.io.gfile.makedirs(directory)
+        make_directory(directory)
         if self._is_mine(description):
             self._shards = self._finished_shards()
         else:

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_noisy_student.storage.atomic_files import remove_if_there
+from keras_noisy_student.storage.atomic_files import make_directory, remove_if_there
 from keras_noisy_student.storage.checksums import DamagedFileError
 from keras_noisy_student.storage.json_files import read_json, write_json
 from keras_noisy_student.storage.tensor_files import read_tensors, write_tensors
+from keras_noisy_student.storage.typed_fields import from_json
 
 _NUM_KEPT = 2
 _ARRAY = "__array__"
@@ -40,7 +41,7 @@ class EpochCheckpoint:
     num_epochs: int
     logs: dict[str, list[float]]
     has_stopped: bool
-    callbacks: Any
+    callbacks: list[dict[str, Any]]
     variables: list[np.ndarray]
 
 
@@ -58,7 +59,7 @@ class EpochCheckpoints:
 
     def save(self, checkpoint: EpochCheckpoint) -> None:
         """Writes a checkpoint, then removes those that it supersedes."""
-        tf.io.gfile.makedirs(self._directory)
+        make_directory(self._directory)
         arrays = list(checkpoint.variables)
         content = {
             "origin": self._origin,
@@ -97,13 +98,9 @@ class EpochCheckpoints:
             if content["origin"] != self._origin or content["num_epochs"] != epoch:
                 raise DamagedFileError(f"{path} belongs to another run or epoch.")
             arrays = read_tensors(self._path(epoch, "tfrecord"), sha256=content["tensors"])
-            return EpochCheckpoint(
-                num_epochs=epoch,
-                logs=content["logs"],
-                has_stopped=content["has_stopped"],
-                callbacks=_put_in_arrays(content["callbacks"], arrays),
-                variables=arrays[: content["num_variables"]],
-            )
+            fields = {name: content[name] for name in ("num_epochs", "logs", "has_stopped", "callbacks")}
+            fields["callbacks"] = _put_in_arrays(content["callbacks"], arrays)
+            return from_json(EpochCheckpoint, {**fields, "variables": arrays[: content["num_variables"]]})
         except (TypeError, KeyError, IndexError) as error:
             raise DamagedFileError(f"{path} is damaged: it should describe a checkpoint.") from error
 

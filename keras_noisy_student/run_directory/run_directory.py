@@ -24,8 +24,10 @@ from keras_noisy_student.run_directory.description import describe, differences,
 from keras_noisy_student.run_directory.epoch_checkpoints import EpochCheckpoint, EpochCheckpoints
 from keras_noisy_student.run_directory.run_lock import RunLock
 from keras_noisy_student.run_directory.weights_files import load_weights, save_weights
+from keras_noisy_student.storage.atomic_files import make_directory
 from keras_noisy_student.storage.checksums import DamagedFileError
 from keras_noisy_student.storage.json_files import read_json, write_json
+from keras_noisy_student.storage.typed_fields import from_json
 
 _MAY_GROW = ("epochs",)
 """Settings that may change while a round is being trained."""
@@ -45,10 +47,7 @@ class RunDirectory:
         self.path = path
         self.lock = RunLock(path)
         self._settings: Any = None
-        try:
-            tf.io.gfile.makedirs(path)
-        except tf.errors.OpError as error:
-            raise OSError(f"`directory` must be one that can be made. Received: {path!r} ({error.message}).") from error
+        make_directory(path)
 
     def claim(self, settings: Mapping[str, Any]) -> None:
         """Marks the directory as that of a run with these settings, unless what is in it was made with others.
@@ -69,7 +68,7 @@ class RunDirectory:
         """Does the same for the settings of one round. `epochs` may change until the round is finished."""
         expected = describe(settings)
         file, directory = posixpath.join(_round_name(index), "settings.json"), self._round(index)
-        tf.io.gfile.makedirs(directory)
+        make_directory(directory)
         checkpoints = EpochCheckpoints(posixpath.join(directory, "checkpoints"), origin="")
         if self.is_finished(index) or checkpoints.exist():
             with self._how_to_mend(directory, f"make round {index} again"):
@@ -101,7 +100,6 @@ class RunDirectory:
         """Saves the weights, then the record that says the round is finished."""
         self.lock.check()
         directory = self._round(record.round_index)
-        tf.io.gfile.makedirs(directory)
         weights = save_weights(network, posixpath.join(directory, "student.weights.h5"))
         content = {"record": dataclasses.asdict(record), "weights": weights}
         write_json(posixpath.join(directory, "record.json"), content)
@@ -118,7 +116,7 @@ class RunDirectory:
         with self._how_to_mend(directory, f"make round {index} again"):
             content = read_json(path)
             try:
-                record, weights = RoundRecord(**content["record"]), content["weights"]
+                record, weights = from_json(RoundRecord, content["record"]), content["weights"]
             except (TypeError, KeyError) as error:
                 raise DamagedFileError(f"{path} is damaged: it should hold the record of a round.") from error
             load_weights(network, posixpath.join(directory, "student.weights.h5"), sha256=weights)

@@ -31,6 +31,21 @@ def write_atomically(path: str, write: Callable[[str], None]) -> None:
         ) from error
 
 
+def make_directory(path: str) -> None:
+    """Makes a directory, and those above it, where they are absent.
+
+    Raises:
+        OSError: when the disk is full, or the directory above cannot be written.
+    """
+    try:
+        tf.io.gfile.makedirs(path)
+    except tf.errors.OpError as error:
+        raise OSError(
+            f"The directory {path} could not be made: {error.message}. Mend the permissions or the path, then call "
+            "`fit_rounds` again with the same arguments."
+        ) from error
+
+
 def remove_if_there(path: str) -> None:
     """Removes a file, or does nothing where there is none."""
     try:

@@ -65,7 +65,9 @@ def test_a_run_finds_its_directory_as_it_left_it(run):
 
 
 def test_a_directory_that_cannot_be_made_is_refused():
-    with pytest.raises(OSError, match=r"`directory` must be one that can be made\. Received: '/proc/run' \("):
+    with pytest.raises(
+        OSError, match=r"directory /proc/run could not be made: .*\. Mend the permissions"
+    ):
         RunDirectory("/proc/run")
 
 

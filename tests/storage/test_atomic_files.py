@@ -3,7 +3,7 @@ import pathlib
 import pytest
 import tensorflow as tf
 
-from keras_noisy_student.storage.atomic_files import remove_if_there, write_atomically
+from keras_noisy_student.storage.atomic_files import make_directory, remove_if_there, write_atomically
 
 
 def _write(text):
@@ -67,6 +67,15 @@ def test_a_full_disk_leaves_the_file_as_it_was_and_says_what_to_do(tmp_path):
 def test_a_directory_that_cannot_be_written_is_an_error_that_names_the_file():
     with pytest.raises(OSError, match=r"/proc/self/file could not be written: .*mend the permissions, then call"):
         write_atomically("/proc/self/file", _write("x"))
+
+
+def test_a_directory_that_cannot_be_made_is_an_error_that_names_it(tmp_path):
+    make_directory(str(tmp_path / "a" / "b"))
+    make_directory(str(tmp_path / "a" / "b"))
+    (tmp_path / "file").touch()
+    for path in ("/proc/self/run", str(tmp_path / "file" / "run")):
+        with pytest.raises(OSError, match=rf"directory {path} could not be made: .*\. Mend the permissions"):
+            make_directory(path)
 
 
 def test_removing_what_is_not_there_does_nothing(tmp_path):

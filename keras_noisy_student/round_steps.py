@@ -1,0 +1,224 @@
+"""`RoundSteps`: what a round of Noisy Student Training is made of, a method for each step."""
+
+import functools
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_noisy_student import pipeline
+from keras_noisy_student.argument_checks import is_integer
+from keras_noisy_student.callback_state import check_callbacks
+from keras_noisy_student.epoch_checkpointing import EpochCheckpointing
+from keras_noisy_student.history import RoundRecord
+from keras_noisy_student.networks import check_teacher, weights_digest
+from keras_noisy_student.noise import seeds
+from keras_noisy_student.promoted_student import PromotedStudent
+from keras_noisy_student.promotion import Promotion
+from keras_noisy_student.pseudo_labels.annotate import annotate
+from keras_noisy_student.pseudo_labels.online import OnlineTeacher
+from keras_noisy_student.pseudo_labels.select import Selection, select
+from keras_noisy_student.pseudo_labels.store import PseudoLabels, StoreWriter
+from keras_noisy_student.round_settings import PerRound, RoundSettings, value_at
+from keras_noisy_student.run_data import RunData
+from keras_noisy_student.run_directory.description import network_digest
+from keras_noisy_student.run_directory.epoch_checkpoints import EpochCheckpoint
+from keras_noisy_student.run_directory.run_directory import RunDirectory
+from keras_noisy_student.student import NoisyStudent
+from keras_noisy_student.student_builder import StudentBuilder
+from keras_noisy_student.tasks.task import Task
+
+
+class RoundSteps(PromotedStudent):
+    """The steps that `NoisyStudentTrainer` runs in every round; a subclass of it may override each.
+
+    Args:
+        task: what a target is.
+        seed: of order, selection and noise.
+
+    Raises:
+        ValueError: for a seed that is no integer, or negative.
+    """
+
+    student_class: type[NoisyStudent] = NoisyStudent
+    """The model of a round; a subclass of `NoisyStudent` here changes the training step."""
+
+    inference_batch_size: int = 256
+    """Examples that a network annotates or validates at a time; it changes the speed only."""
+
+    rows_per_shard: int = 65_536
+    """Annotated examples in a shard of the store: what is annotated again at most when a run is stopped."""
+
+    _run: RunDirectory
+    _students: StudentBuilder
+    _promotion: Promotion
+    _callbacks: PerRound[Sequence[keras.callbacks.Callback]] | None
+    _verbose: int
+
+    def __init__(self, task: Task, *, seed: int) -> None:
+        super().__init__(task)
+        if not is_integer(seed, at_least=0):
+            raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}.")
+        self._seed = int(seed)
+        self._validations: weakref.WeakKeyDictionary[NoisyStudent, dict[str, float]] = weakref.WeakKeyDictionary()
+
+    def make_student(self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings) -> NoisyStudent:
+        """Builds the network of a round, checks it and wraps it, compiled, with its noise."""
+        teacher_network = None if teacher is None else teacher.network
+        network = self._students.network(settings.index, examples=data.first_examples(), teacher=teacher_network)
+        online_teacher = None
+        if teacher is not None and settings.pseudo_labeling.annotate == "online":
+            online_teacher = OnlineTeacher(teacher.network, self.task, settings.pseudo_labeling)
+        student = self._students.wrap(network, settings.index, noise=settings.noise, online_teacher=online_teacher)
+        description = {
+            **settings.used(),
+            **self._students.compiled.description(),
+            "teacher": None if teacher_network is None else weights_digest(teacher_network),
+            "num_parameters": network.count_params(),
+            "network": network_digest(network),
+            "optimizer": student.optimizer,
+        }
+        self._run.claim_round(settings.index, description)
+        return student
+
+    def annotate(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> PseudoLabels:
+        """Labels the pool with the un-noised teacher. Not called in round 0, nor for online annotation."""
+        batch_size = self.inference_batch_size
+        store = StoreWriter(
+            self._run.pseudo_labels_path(settings.index),
+            made_by={"teacher": weights_digest(teacher.network), "batch_size": batch_size},
+            blocks_per_shard=max(1, self.rows_per_shard // batch_size),
+        )
+        if not store.is_finished():
+            self._tell(f"Round {settings.index}: the teacher annotates the unlabelled pool")
+        pool = data.pool.batches(batch_size)
+        return annotate(teacher.network, pool, self.task, store=store, verbose=self._verbose == 1)
+
+    def select(self, pseudo_labels: PseudoLabels, settings: RoundSettings) -> Selection:
+        """Filters by confidence and balances the classes. Called after `annotate`."""
+        return select(
+            pseudo_labels.columns,
+            settings.pseudo_labeling,
+            num_classes=self.task.num_classes,
+            seed=self._key("select", settings),
+        )
+
+    def join(
+        self,
+        data: RunData,
+        pseudo_labels: PseudoLabels | None,
+        selection: Selection | None,
+        settings: RoundSettings,
+        *,
+        first_step: int,
+    ) -> tf.data.Dataset:
+        """Joins labelled and pseudo-labelled examples into an endless stream of joint batches, from a step on.
+
+        Round 0 has labelled examples only; with online annotation there are no pseudo-labels to join yet. A round that
+        goes on does so at the step after its last finished epoch.
+        """
+        labeled = pipeline.shuffled_examples(
+            data.labeled, settings.batch_size, key=self._key("labeled", settings), first_batch=first_step
+        )
+        if settings.index == 0:
+            return pipeline.join(labeled, noise=settings.noise)
+        batch_size = settings.num_pseudo_labeled
+        key = self._key("pseudo_labeled", settings)
+        if pseudo_labels is None or selection is None:
+            unlabeled = pipeline.unlabeled_examples(data.pool, batch_size, key=key, first_batch=first_step)
+            return pipeline.join(labeled, unlabeled, noise=settings.noise)
+        selected = data.pool.selected(selection.repeats, pseudo_labels.rows())
+        pseudo_labeled = pipeline.pseudo_labeled_examples(
+            selected,
+            settings.pseudo_labeling,
+            num_classes=self.task.num_classes,
+            batch_size=batch_size,
+            key=key,
+            first_batch=first_step,
+        )
+        return pipeline.join(labeled, pseudo_labeled, noise=settings.noise)
+
+    def train(
+        self,
+        student: NoisyStudent,
+        batches: tf.data.Dataset,
+        data: RunData,
+        settings: RoundSettings,
+        *,
+        checkpoint: EpochCheckpoint | None,
+    ) -> dict[str, list[float]]:
+        """Trains the student with noise, from a checkpoint on if there is one; returns the logs of every epoch."""
+        callbacks = value_at(self._callbacks, settings.index, name="callbacks")
+        check_callbacks(callbacks)
+        checkpointing = EpochCheckpointing(
+            functools.partial(self._run.save_epoch, settings.index),
+            resume_from=checkpoint,
+            callbacks=callbacks or [],
+        )
+        done = 0 if checkpoint is None else settings.epochs if checkpoint.has_stopped else checkpoint.num_epochs
+        who = "student" if settings.index else "first teacher"
+        if done < settings.epochs:
+            self._tell(f"Round {settings.index}: training the {who}" + (f" from epoch {done + 1}" if done else ""))
+        with pipeline.pool_errors_explained():
+            student.fit(
+                batches,
+                initial_epoch=done,
+                epochs=settings.epochs,
+                steps_per_epoch=settings.steps_per_epoch,
+                validation_data=data.validation_batches(self.inference_batch_size),
+                callbacks=[*(callbacks or []), checkpointing],
+                verbose=self._verbose,
+            )
+        return checkpointing.logs
+
+    def promote(
+        self, student: NoisyStudent, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings
+    ) -> NoisyStudent:
+        """Makes the student the teacher of the next round, or keeps the teacher of this one, as `promotion` says.
+
+        Stops if the student is no better than chance on the labelled data. `teacher` is `None` in round 0.
+        """
+        check_teacher(student.network, data.labeled_batches(self.inference_batch_size), self.task)
+        if teacher is None or self._promotion.promote == "always":
+            return student
+        gain = self._gain(student, teacher, data)
+        return student if gain is not None and gain > 0 else teacher
+
+    def record(
+        self,
+        student: NoisyStudent,
+        epochs: dict[str, list[float]],
+        selection: Selection | None,
+        data: RunData,
+        settings: RoundSettings,
+    ) -> RoundRecord:
+        """What is kept of the round: the last logs, with the validation of the weights that training left."""
+        metrics = {name: values[-1] for name, values in epochs.items()} | self._validate(student, data)
+        return RoundRecord.of(settings.index, student.network, epochs, selection, metrics=metrics)
+
+    def _key(self, purpose: str, settings: RoundSettings) -> int:
+        return seeds.stream_key(self._seed, purpose, settings.index)
+
+    def _tell(self, message: Any) -> None:
+        if self._verbose:
+            print(message)
+
+    def _validate(self, student: NoisyStudent, data: RunData) -> dict[str, float]:
+        """The validation metrics of a trained student; it is evaluated once."""
+        if student not in self._validations:
+            batches = data.validation_batches(self.inference_batch_size)
+            self._validations[student] = {} if batches is None else validate(student, batches)
+        return self._validations[student]
+
+    def _gain(self, student: NoisyStudent, teacher: NoisyStudent | None, data: RunData) -> float | None:
+        if teacher is None:
+            return None
+        return self._promotion.gain(self._validate(student, data), over=self._validate(teacher, data))
+
+
+def validate(student: NoisyStudent, batches: tf.data.Dataset) -> dict[str, float]:
+    """The loss and the metrics of a student on validation data, by the names that Keras gives them in training."""
+    metrics: Mapping[str, float] = student.evaluate(batches, return_dict=True, verbose=0)
+    return {f"val_{name}": value for name, value in metrics.items()}
