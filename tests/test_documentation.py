@@ -42,3 +42,4 @@ def test_readme_code_runs(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), namespace)
     assert os.path.exists("served/1/saved_model.pb")
     assert namespace["history"][2].metrics["val_accuracy"] > 0.5
+    assert namespace["again"].to_dict() == namespace["first"].to_dict()
