@@ -120,6 +120,15 @@ def test_of_a_round_that_is_being_trained_the_epochs_may_change_and_nothing_else
         run.claim(SETTINGS | {"seed": 1})
 
 
+def test_a_number_that_is_written_otherwise_makes_no_other_run(run):
+    run.claim_round(0, {"epochs": 3, "unlabeled_ratio": 3})
+    run.save_epoch(0, CHECKPOINT)
+    again = RunDirectory(run.path)
+    again.claim(SETTINGS | {"seed": 0.0})
+    again.claim_round(0, {"epochs": 3, "unlabeled_ratio": 3.0})
+    assert again.checkpoints(0).last().num_epochs == 2
+
+
 def test_checkpoints_of_another_run_are_not_taken(run):
     run.claim_round(0, {"epochs": 3, "batch_size": 8})
     run.save_epoch(0, CHECKPOINT)
