@@ -74,9 +74,11 @@ class AveragedWeights(keras.callbacks.Callback):
         """Puts the raw weights back while the `with` block runs."""
         is_average = self._raw is not None
         self._show_raw()
-        yield
-        if is_average:
-            self._show_average()
+        try:
+            yield
+        finally:
+            if is_average:
+                self._show_average()
 
     def _pairs(self) -> list[tuple[keras.Variable, keras.Variable]]:
         optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)

@@ -12,6 +12,8 @@ _STATE: dict[type[keras.callbacks.Callback], tuple[str, ...]] = {
     keras.callbacks.ReduceLROnPlateau: ("wait", "cooldown_counter", "best"),
     keras.callbacks.ModelCheckpoint: ("best", "_batches_seen_since_last_saving", "_last_batch_seen"),
 }
+_MADE_ANEW = ("monitor_op", "min_delta", "_current_epoch")
+"""What those callbacks derive from their arguments or the epoch."""
 _WITHOUT_STATE = (
     keras.callbacks.CSVLogger,
     keras.callbacks.History,
@@ -46,10 +48,17 @@ def check_callbacks(callbacks: Any) -> None:
                 raise ValueError(f"`callbacks` must not hold {refused.__name__}: {reason}. Remove it.")
 
 
+def append_to_logs(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Has `CSVLogger` go on with the file that it began, where training goes on in the middle of a round."""
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.CSVLogger):
+            callback.append = True
+
+
 class CallbackStates:
     """Reads and restores the states of callbacks.
 
-    EarlyStopping, ReduceLROnPlateau and ModelCheckpoint are known. The state of any other callback is kept if it has
+    Those of Keras are known. The state of any other callback is kept if it has
     `get_state()`, which returns nested dicts, lists, numbers, strings and NumPy arrays, and `set_state(state)`. If it
     has not, and its attributes change in training, it is remembered by name: it cannot go on.
 
@@ -93,20 +102,15 @@ class CallbackStates:
 
     def _state(self, place: int) -> dict[str, Any]:
         callback = self._callbacks[place]
-        state, lost = _get_state(callback), []
-        if state is None:
-            state, lost = {}, _changed(self._before[place], _snapshot(callback))
+        state, lost = {}, []
+        if _has_state_methods(callback):
+            state = callback.get_state()
+        elif type(callback) not in _WITHOUT_STATE:
+            known = [names for kind, names in _STATE.items() if isinstance(callback, kind)]
+            state = {name: getattr(callback, name) for names in known for name in names if hasattr(callback, name)}
+            ignored = {*state, *(_MADE_ANEW if known else ())}
+            lost = [name for name in _changed(self._before[place], _snapshot(callback)) if name not in ignored]
         return {"class": type(callback).__name__, "state": state, "lost": lost}
-
-
-def _get_state(callback: keras.callbacks.Callback) -> Any:
-    """The state of a callback, empty if it has none; `None` if one cannot know."""
-    if _has_state_methods(callback):
-        return callback.get_state()
-    for known, names in _STATE.items():
-        if isinstance(callback, known):
-            return {name: getattr(callback, name) for name in names if hasattr(callback, name)}
-    return {} if isinstance(callback, _WITHOUT_STATE) else None
 
 
 def _set_state(callback: keras.callbacks.Callback, state: Any) -> None:

@@ -51,6 +51,10 @@ class CompileArguments:
         )
 
     def description(self) -> dict[str, Any]:
-        """Those that change what a round results in. The optimizer, which is made for each round, is not among them."""
-        names = ("loss_reduction", "metrics", "on_non_finite", "jit_compile")
+        """Those that change what a round results in.
+
+        The optimizer is not among them, since each round has its own, nor is `on_non_finite`: where every step was
+        finite it made no difference, and where one was not, a stopped run may go on by skipping.
+        """
+        names = ("loss_reduction", "metrics", "jit_compile")
         return {name: getattr(self, name) for name in names}

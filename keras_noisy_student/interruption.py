@@ -13,17 +13,18 @@ def exit_on_sigterm() -> Iterator[None]:
     """While the `with` block runs, SIGTERM raises `SystemExit`, so that everything is closed on the way out.
 
     Without it, the process would die where it stands. Outside the main thread, where signals do not arrive, it does
-    nothing.
+    nothing, nor where the program has a handler of its own.
     """
-    if threading.current_thread() is not threading.main_thread():
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    if not is_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
 
     def leave(number: int, frame: Any) -> None:
         sys.exit(128 + number)
 
-    previous = signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGTERM, leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

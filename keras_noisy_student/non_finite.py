@@ -11,6 +11,8 @@ import tensorflow as tf
 from keras_noisy_student.argument_checks import check_choice
 from keras_noisy_student.joint_batch import Examples
 
+_MOST_ROWS_NAMED = 256
+
 OnNonFinite = Literal["stop", "skip"]
 
 
@@ -59,8 +61,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
         epoch_start = self._epoch * (self.params["steps"] or 0)
         raise NonFiniteError(
             f"The loss and its gradients must be finite. Received: {received} at epoch {self._epoch + 1}, {where}. "
-            "Lower the learning rate, clip the gradients (`clipnorm`), look for NaN in the examples and for labels out "
-            'of range, or skip such steps with `compile(on_non_finite="skip")`. Finished epochs and rounds are kept.',
+            "Look for NaN in the examples and for labels out of range; lower the learning rate or clip the gradients "
+            "(`clipnorm`), of this round alone by an optimizer given as a function of the round index; or skip such "
+            'steps with `compile(on_non_finite="skip")`. Finished epochs and rounds are kept.',
             steps=range(epoch_start + first, epoch_start + batch + 1),
         )
 
@@ -93,11 +96,16 @@ def examples_named(batches_from: Callable[[int], tf.data.Dataset]) -> Iterator[N
         yield
     except NonFiniteError as error:
         batches = list(batches_from(error.steps.start).take(len(error.steps)))
-        labeled, unlabeled = (_rows(batches, part) for part in (0, 1))
+        labeled, unlabeled = (_named(_rows(batches, part)) for part in (0, 1))
         raise NonFiniteError(
             f"{error} Its examples are the rows {labeled} of the labelled data and {unlabeled} of the unlabelled data.",
             steps=error.steps,
         ) from error
+
+
+def _named(rows: Sequence[int]) -> str:
+    more = len(rows) - _MOST_ROWS_NAMED
+    return str(list(rows[:_MOST_ROWS_NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
 def _rows(batches: Sequence[Any], part: int) -> list[int]:
@@ -105,7 +113,7 @@ def _rows(batches: Sequence[Any], part: int) -> list[int]:
     return [int(row) for examples in parts if examples.has("row") for row in examples.row]
 
 
-class Values:
+class ValuesBefore:
     """The values of variables at one moment of a training step, to go back to.
 
     Args:

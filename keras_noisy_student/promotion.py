@@ -18,8 +18,8 @@ class Promotion:
         promote: `"always"`, as in the paper; or `"if_better"`: where a student is not better than its teacher, that is
             recorded, and the teacher stays.
         stop_after: so many rounds without a new best student end the run; `None` trains all rounds.
-        monitor: the metric of `validation_data` that decides, for instance `"val_accuracy"`; by default the first one
-            that was compiled, or `"val_loss"` where there is none.
+        monitor: the metric of `validation_data` that decides, for instance `"val_accuracy"`; by default the first
+            compiled one in alphabetical order, or `"val_loss"` where there is none.
         mode: whether a `"max"` or a `"min"` of it is best. `"auto"` knows losses, accuracy, AUC, precision, recall,
             scores and IoU.
 
@@ -69,7 +69,7 @@ class Promotion:
 
     def monitored(self, metrics: Metrics) -> str:
         """The name of the metric that decides."""
-        compiled = (name for name in metrics if name.startswith("val_") and name != "val_loss")
+        compiled = (name for name in sorted(metrics) if name.startswith("val_") and name != "val_loss")
         return self.monitor or next(compiled, "val_loss")
 
     def gain(self, metrics: Metrics, *, over: Metrics) -> float | None:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_noisy_student import pipeline
 from keras_noisy_student.argument_checks import is_integer
-from keras_noisy_student.callback_state import check_callbacks
+from keras_noisy_student.callback_state import append_to_logs, check_callbacks
 from keras_noisy_student.epoch_checkpointing import EpochCheckpointing
 from keras_noisy_student.history import RoundRecord
 from keras_noisy_student.networks import check_teacher, weights_digest
@@ -23,7 +23,6 @@ from keras_noisy_student.pseudo_labels.select import Selection, select
 from keras_noisy_student.pseudo_labels.store import PseudoLabels, StoreWriter
 from keras_noisy_student.round_settings import PerRound, RoundSettings, value_at
 from keras_noisy_student.run_data import RunData
-from keras_noisy_student.run_directory.description import network_digest
 from keras_noisy_student.run_directory.epoch_checkpoints import EpochCheckpoint
 from keras_noisy_student.run_directory.run_directory import RunDirectory
 from keras_noisy_student.student import NoisyStudent
@@ -46,7 +45,7 @@ class RoundSteps(PromotedStudent):
     """The model of a round; a subclass of `NoisyStudent` here changes the training step."""
 
     inference_batch_size: int = 256
-    """Examples that a network annotates or validates at a time; it changes the speed only."""
+    """Examples that a network annotates or validates at a time. With another number the pool is annotated again."""
 
     rows_per_shard: int = 65_536
     """Annotated examples in a shard of the store: what is annotated again at most when a run is stopped."""
@@ -71,17 +70,7 @@ class RoundSteps(PromotedStudent):
         online_teacher = None
         if teacher is not None and settings.pseudo_labeling.annotate == "online":
             online_teacher = OnlineTeacher(teacher.network, self.task, settings.pseudo_labeling)
-        student = self._students.wrap(network, settings.index, noise=settings.noise, online_teacher=online_teacher)
-        description = {
-            **settings.used(),
-            **self._students.compiled.description(),
-            "teacher": None if teacher_network is None else weights_digest(teacher_network),
-            "num_parameters": network.count_params(),
-            "network": network_digest(network),
-            "optimizer": student.optimizer,
-        }
-        self._run.claim_round(settings.index, description)
-        return student
+        return self._students.wrap(network, settings.index, noise=settings.noise, online_teacher=online_teacher)
 
     def annotate(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> PseudoLabels:
         """Labels the pool with the un-noised teacher. Not called in round 0, nor for online annotation."""
@@ -90,6 +79,7 @@ class RoundSteps(PromotedStudent):
             self._run.pseudo_labels_path(settings.index),
             made_by={"teacher": weights_digest(teacher.network), "batch_size": batch_size},
             blocks_per_shard=max(1, self.rows_per_shard // batch_size),
+            before_shard=self._run.lock.check,
         )
         if not store.is_finished():
             self._tell(f"Round {settings.index}: the teacher annotates the unlabelled pool")
@@ -152,6 +142,9 @@ class RoundSteps(PromotedStudent):
         """Trains the student with noise, from a checkpoint on if there is one; returns the logs of every epoch."""
         callbacks = value_at(self._callbacks, settings.index, name="callbacks")
         check_callbacks(callbacks)
+        if checkpoint is not None:
+            _check_epochs(checkpoint, settings)
+            append_to_logs(callbacks or [])
         checkpointing = EpochCheckpointing(
             functools.partial(self._run.save_epoch, settings.index),
             resume_from=checkpoint,
@@ -216,6 +209,15 @@ class RoundSteps(PromotedStudent):
         if teacher is None:
             return None
         return self._promotion.gain(self._validate(student, data), over=self._validate(teacher, data))
+
+
+def _check_epochs(checkpoint: EpochCheckpoint, settings: RoundSettings) -> None:
+    if checkpoint.num_epochs > settings.epochs:
+        raise ValueError(
+            f"`epochs` must be at least as many as were trained. Received: epochs={settings.epochs} in round "
+            f"{settings.index}, of which {checkpoint.num_epochs} are finished. Pass epochs={checkpoint.num_epochs}, or "
+            "delete the checkpoints of the round to train it anew."
+        )
 
 
 def validate(student: NoisyStudent, batches: tf.data.Dataset) -> dict[str, float]:

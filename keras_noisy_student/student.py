@@ -28,7 +28,7 @@ from keras_noisy_student.non_finite import (
     OnNonFinite,
     StopOnNonFinite,
     StopWhenAllSkipped,
-    Values,
+    ValuesBefore,
     all_finite,
     check_on_non_finite,
 )
@@ -207,7 +207,7 @@ class NoisyStudent(keras.Model):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step on a joint batch; returns the logs."""
         parts = [self._with_labels(part) for part in as_parts(data)]
-        before = Values(self._step_variables() if self._on_non_finite == "skip" else [])
+        before = ValuesBefore(self._step_variables() if self._on_non_finite == "skip" else [])
         assign_mask_seeds(self._seed_variables, key=self._mask_key, step=self.optimizer.iterations)
         x = self._noised(parts)
         x, targets, weights = self._mixed(x, parts)
@@ -225,8 +225,7 @@ class NoisyStudent(keras.Model):
             self._statistics.update(step)
         self._update_part_metrics(targets, part_outputs, losses, weights)
         self._update_metrics(parts[0], part_outputs[0], loss)
-        # Loss scaling provokes infinite gradients, to find the largest scale, and skips those steps by itself.
-        is_finite = all_finite(loss, [] if hasattr(self.optimizer, "inner_optimizer") else gradients)
+        is_finite = self._is_finite(loss, gradients)
         before.restore_unless(is_finite)
         self._non_finite_steps.update_state(tf.cast(~is_finite, tf.float32))
         return self._logs(part_metrics=len(parts), skipped_steps=self._on_non_finite == "skip")
@@ -239,6 +238,17 @@ class NoisyStudent(keras.Model):
         loss = joint_loss([losses], [_weights(examples)], reduction="mean") + self._regularization()
         self._update_metrics(examples, outputs, loss)
         return self._logs(part_metrics=0, skipped_steps=False)
+
+    def _is_finite(self, loss: tf.Tensor, gradients: Sequence[Any]) -> tf.Tensor:
+        """Whether loss and gradients are, but for gradients that loss scaling is to blame for.
+
+        It raises its scale until gradients overflow, and skips those steps by itself. A scale of 1 is not to blame.
+        """
+        is_finite = all_finite(loss, gradients)
+        if not hasattr(self.optimizer, "inner_optimizer"):
+            return is_finite
+        is_scaled = tf.convert_to_tensor(self.optimizer.dynamic_scale) > 1
+        return tf.logical_or(is_finite, tf.logical_and(is_scaled, all_finite(loss, [])))
 
     def _training_variables(self) -> list[keras.Variable]:
         averages = self._statistics.averages if self._statistics else []

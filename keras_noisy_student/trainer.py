@@ -26,7 +26,7 @@ from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.round_settings import PerRound, RoundSettings, resolve_rounds
 from keras_noisy_student.round_steps import RoundSteps, validate
 from keras_noisy_student.run_data import RunData, check_run_data
-from keras_noisy_student.run_directory.description import describe
+from keras_noisy_student.run_directory.description import describe, describe_network
 from keras_noisy_student.run_directory.run_directory import RunDirectory
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.student_builder import StudentBuilder
@@ -226,8 +226,8 @@ class NoisyStudentTrainer(RoundSteps):
                 return self._run_rounds(data, rounds)
             except (KeyboardInterrupt, SystemExit):
                 self._tell(
-                    f"Stopped. Every finished epoch and shard is kept in {self._run.path}: call `fit_rounds` again "
-                    "with the same arguments to go on."
+                    f"Stopped. Every finished epoch and shard is kept: call `fit_rounds` again with the same arguments "
+                    f"and directory={self._run.path!r} to go on."
                 )
                 raise
 
@@ -263,7 +263,7 @@ class NoisyStudentTrainer(RoundSteps):
             The teacher of the next round, and the record of this one.
         """
         started = time.monotonic()
-        student = self.make_student(teacher, data, settings)
+        student = self._claimed_student(teacher, data, settings)
         checkpoint = self._run.checkpoints(settings.index).last()
         pseudo_labels, selection = None, None
         if teacher is not None and settings.pseudo_labeling.annotate == "stored":
@@ -301,11 +301,26 @@ class NoisyStudentTrainer(RoundSteps):
             "promotion": promotion,
         }
 
+    def _claimed_student(self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings) -> NoisyStudent:
+        """The student of a round, whose directory is marked with what it results from."""
+        student = self.make_student(teacher, data, settings)
+        description = {
+            **settings.used(),
+            **self._students.compiled.description(),
+            "teacher": None if teacher is None else weights_digest(teacher.network),
+            "student_class": type(student),
+            "network": describe_network(student.network),
+            "num_parameters": student.network.count_params(),
+            "optimizer": student.optimizer,
+        }
+        self._run.claim_round(settings.index, description)
+        return student
+
     def _restore_round(
         self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings
     ) -> tuple[NoisyStudent, RoundRecord]:
         """Takes a finished round from the run directory."""
-        student = self.make_student(teacher, data, settings)
+        student = self._claimed_student(teacher, data, settings)
         record = self._run.load_round(settings.index, student.network)
         self._validations[student] = {n: value for n, value in record.metrics.items() if n.startswith("val_")}
         return self.promote(student, teacher, data, settings), record

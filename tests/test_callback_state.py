@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_noisy_student.callback_state import CallbackStates, check_callbacks
+from keras_noisy_student.callback_state import CallbackStates, append_to_logs, check_callbacks
 
 
 class Counter(keras.callbacks.Callback):
@@ -55,6 +55,23 @@ def test_a_model_checkpoint_goes_on():
         callback.best = 0.25
 
     assert _copied(lambda: keras.callbacks.ModelCheckpoint("x.keras"), change).best == 0.25
+
+
+def test_what_a_subclass_adds_to_a_known_callback_is_not_lost_silently():
+    class Patient(keras.callbacks.EarlyStopping):
+        num_signs = 0
+
+    def change(callback):
+        callback.wait, callback.num_signs, callback.monitor_op, callback.min_delta = 2, 3, len, -1
+
+    with pytest.raises(ValueError, match=r"The callback Patient cannot go on where it was: its num_signs changed"):
+        _copied(Patient, change)
+
+
+def test_a_csv_log_is_continued():
+    callbacks = [keras.callbacks.CSVLogger("x.csv"), Counter()]
+    append_to_logs(callbacks)
+    assert callbacks[0].append
 
 
 def test_the_state_that_a_callback_gives_goes_on():
@@ -124,9 +141,7 @@ def test_callbacks_of_keras_without_a_state_go_on(callback):
 
 def test_a_callback_that_is_no_longer_there_is_an_error():
     states = CallbackStates([keras.callbacks.EarlyStopping()])
-    message = (
-        r"`callbacks` must hold those that the round was begun with\. Received: no EarlyStopping, of which"
-    )
+    message = r"`callbacks` must hold those that the round was begun with\. Received: no EarlyStopping, of which"
     with pytest.raises(ValueError, match=message):
         CallbackStates([Counter()]).set(states.get())
 

@@ -1,4 +1,3 @@
-import os
 import signal
 import threading
 
@@ -18,13 +17,18 @@ def test_sigterm_leaves_through_every_finally_with_the_exit_code_of_the_signal()
     assert left == [True]
 
 
-def test_what_was_done_with_sigterm_before_is_done_again_afterwards():
+def test_sigterm_is_what_it_was_afterwards():
+    with exit_on_sigterm():
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_handler_that_the_program_has_is_left_alone():
     received = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
     try:
         with exit_on_sigterm():
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
     assert received == [signal.SIGTERM]

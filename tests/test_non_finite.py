@@ -30,8 +30,8 @@ def batches_with(bad_steps, *, num_steps=8):
 
 def test_a_loss_that_is_not_finite_stops_at_its_step():
     message = (
-        r"The loss and its gradients must be finite\. Received: loss=nan at epoch 2, step 3\. Lower the learning rate, "
-        r'clip the gradients .* skip such steps with `compile\(on_non_finite="skip"\)`\. Finished epochs and rounds'
+        r"The loss and its gradients must be finite\. Received: loss=nan at epoch 2, step 3\. Look for NaN in the "
+        r'examples .* clip the gradients .* skip such steps with `compile\(on_non_finite="skip"\)`\. Finished epochs'
     )
     with pytest.raises(NonFiniteError, match=message) as caught:
         make_student().fit(batches_with([6]), epochs=2, steps_per_epoch=4, verbose=0)
@@ -60,6 +60,15 @@ def test_a_step_that_loss_scaling_skips_does_not_stop():
     student = make_student(network, optimizer=optimizer)
     student.fit(batches_with([]), verbose=0)
     assert float(student.optimizer.dynamic_scale) < 1e38
+
+
+def test_a_gradient_that_loss_scaling_is_not_to_blame_for_stops():
+    network = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(3), NoGradientAtZero(), keras.layers.Activation("softmax")]
+    )
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=8.0)
+    with pytest.raises(NonFiniteError, match=r"Received: a gradient that is not at epoch 1, step 3\."):
+        make_student(network, optimizer=optimizer).fit(batches_with([]), verbose=0)
 
 
 @pytest.mark.parametrize("jit_compile", [True, False])

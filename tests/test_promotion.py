@@ -29,8 +29,8 @@ def test_a_gain_is_above_0_where_the_metric_is_better(arguments, over, gain):
     assert Promotion(**arguments).gain(METRICS, over=over) == gain
 
 
-def test_the_first_compiled_metric_decides_and_the_loss_where_there_is_none():
-    assert Promotion().monitored({"val_loss": 1.0, "val_top_5": 1.0, "val_accuracy": 0.5}) == "val_top_5"
+def test_the_first_compiled_metric_by_name_decides_and_the_loss_where_there_is_none():
+    assert Promotion().monitored({"val_loss": 1.0, "val_top_5": 1.0, "val_accuracy": 0.5}) == "val_accuracy"
     assert Promotion().monitored({"accuracy": 1.0, "val_loss": 1.0}) == "val_loss"
     assert Promotion(monitor="val_f1_score").monitored(METRICS) == "val_f1_score"
 

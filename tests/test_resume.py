@@ -7,6 +7,7 @@ import shutil
 import signal
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -267,7 +268,9 @@ def test_an_interrupted_run_lets_go_of_its_directory_and_says_how_to_go_on(tmp_p
     interrupt = keras.callbacks.LambdaCallback(on_epoch_begin=interrupt_at)
     with pytest.raises(SystemExit if stop == signal.SIGTERM else KeyboardInterrupt):
         start(tmp_path, callbacks=[interrupt], verbose=2)
-    assert f"Stopped. Every finished epoch and shard is kept in {tmp_path}: call" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Stopped. Every finished epoch and shard is kept: call `fit_rounds` again" in printed
+    assert f"directory='{tmp_path}' to go on." in printed
     assert not (tmp_path / "lock.json").exists()
     assert_trains_the_same_teacher(tmp_path, whole)
 
@@ -301,7 +304,10 @@ def test_a_callback_with_a_state_that_was_not_kept_is_refused_by_name(tmp_path):
         def on_epoch_end(self, epoch, logs=None):
             self.remembered = epoch
 
-    start_and_die(tmp_path, callbacks=[Remembering(), KillAt(1, 0)])
+    with pytest.warns(
+        UserWarning, match=r"cannot go on with the callback Remembering: its remembered changes in training"
+    ):
+        start_and_die(tmp_path, callbacks=[Remembering(), KillAt(1, 0)])
     with pytest.raises(ValueError, match=r"callback Remembering cannot go on where it was: its remembered changed"):
         start(tmp_path, callbacks=[Remembering()])
 
@@ -323,6 +329,63 @@ def test_early_stopping_that_has_stopped_stays_stopped(tmp_path):
 def test_more_epochs_of_a_round_that_is_being_trained_are_trained(tmp_path, whole):
     start_and_die(tmp_path, callbacks=[KillAt(1, 0)], epochs=2)
     assert_trains_the_same_teacher(tmp_path, whole)
+
+
+def test_fewer_epochs_than_were_trained_are_refused(tmp_path):
+    start_and_die(tmp_path, callbacks=[KillAt(2, 0)])
+    message = (
+        r"`epochs` must be at least as many as were trained\. Received: epochs=1 in round 0, of which 2 are finished"
+    )
+    with pytest.raises(ValueError, match=message):
+        start(tmp_path, epochs=1)
+
+
+def test_a_run_that_stopped_at_a_nan_goes_on_by_skipping(tmp_path):
+    images = LABELED[0].astype("float32")
+    images[20:] = np.nan
+    pool = POOL.astype("float32")
+
+    def fit(on_non_finite):
+        trainer = kns.NoisyStudentTrainer(network, kns.Classification(NUM_CLASSES), directory=str(tmp_path))
+        trainer.compile(keras.optimizers.Adam(0.03), on_non_finite=on_non_finite)
+        settings = {"num_rounds": 0, "batch_size": 3, "epochs": 4, "steps_per_epoch": 3, "verbose": 0}
+        return trainer.fit_rounds((images, LABELED[1]), pool, **settings)
+
+    with pytest.raises(ValueError, match=r"Received: loss=nan at epoch \d, step \d"):
+        fit("stop")
+    skipped = fit("skip")[0].epochs["skipped_steps"]
+    assert len(skipped) == 4
+    assert skipped[-1] > 0
+
+
+def test_weights_that_the_last_update_made_infinite_are_not_kept(tmp_path):
+    class Overflow(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                self.model.network.layers[-1].bias.assign([np.inf, 0, 0])
+
+    trainer = kns.NoisyStudentTrainer(network, kns.Classification(NUM_CLASSES), directory=str(tmp_path))
+    trainer.compile("adam")
+    message = (
+        r"Weights and optimizer must be finite\. Received: NaN or infinity at the end of epoch 2, which is not kept"
+    )
+    with pytest.raises(ValueError, match=message):
+        trainer.fit_rounds(LABELED, num_rounds=0, batch_size=10, epochs=3, callbacks=[Overflow()], verbose=0)
+    assert sorted(path.name for path in (tmp_path / "round_00/checkpoints").iterdir()) == [
+        "epoch-00001.json",
+        "epoch-00001.tfrecord",
+    ]
+
+
+def test_a_subclass_may_make_students_of_its_own(tmp_path):
+    class Own(Small):
+        def make_student(self, teacher, data, settings):
+            student = kns.NoisyStudent(network(settings.index), task=self.task)
+            student.compile("adam")
+            return student
+
+    start_and_die(tmp_path, trainer_class=Own, kills={0: [KillAt(2, 0)]})
+    start(tmp_path, trainer_class=Own, num_rounds=0)
 
 
 def test_more_epochs_of_a_round_whose_student_was_promoted_are_refused(tmp_path):

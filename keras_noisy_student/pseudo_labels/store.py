@@ -11,7 +11,7 @@ import dataclasses
 import json
 import posixpath
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -28,7 +28,7 @@ from keras_noisy_student.pseudo_labels.shard import (
     shard_path,
     write_shard,
 )
-from keras_noisy_student.storage.atomic_files import make_directory, remove_if_there
+from keras_noisy_student.storage.atomic_files import make_directory, matching_names, remove_if_there
 from keras_noisy_student.storage.checksums import DamagedFileError
 from keras_noisy_student.storage.json_files import read_json, write_json
 
@@ -82,10 +82,19 @@ class StoreWriter:
         made_by: what the labels depend on (the teacher, the batches), as JSON. A store that was made by something else
             is made anew.
         blocks_per_shard: blocks of rows in a shard; the last shard may have fewer.
+        before_shard: called before a shard is written; it may raise.
     """
 
-    def __init__(self, directory: str, *, made_by: Mapping[str, Any], blocks_per_shard: int) -> None:
+    def __init__(
+        self,
+        directory: str,
+        *,
+        made_by: Mapping[str, Any],
+        blocks_per_shard: int,
+        before_shard: Callable[[], None] = lambda: None,
+    ) -> None:
         self._directory = directory
+        self._before_shard = before_shard
         self._blocks_per_shard = blocks_per_shard
         description = {**made_by, "blocks_per_shard": blocks_per_shard}
         self._origin = sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
@@ -147,6 +156,7 @@ class StoreWriter:
         return next(index for index in range(len(self._shards) + 1) if index not in self._shards)
 
     def _close_shard(self) -> None:
+        self._before_shard()
         index = self._block_index // self._blocks_per_shard
         self._shards[index] = write_shard(self._directory, index, self._blocks, origin=self._origin)
         self._blocks = []
@@ -156,19 +166,25 @@ class StoreWriter:
         if not tf.io.gfile.exists(path):
             return False
         try:
-            return bool(read_json(path) == description)
+            found = read_json(path)
         except DamagedFileError as error:
             warnings.warn(f"{error} The pool is annotated again.", stacklevel=2)
             return False
+        if found != description and matching_names(self._directory, r"shard-.*"):
+            warnings.warn(
+                f"{self._directory} was annotated by {found}, now it is {description}. The pool is annotated again.",
+                stacklevel=2,
+            )
+        return bool(found == description)
 
     def _start_anew(self, description: Mapping[str, Any]) -> None:
-        for name in [_MANIFEST, *self._shard_files()]:
+        for name in [_MANIFEST, *matching_names(self._directory, r"shard-.*")]:
             remove_if_there(self._path(name))
         write_json(self._path(_ANNOTATION), description)
 
     def _finished_shards(self) -> dict[int, Shard]:
         listed = self._manifest() or []
-        with_json = [int(name[6:-5]) for name in self._shard_files() if name.endswith(".json")]
+        with_json = [int(name[6:-5]) for name in matching_names(self._directory, r"shard-\d{5}\.json")]
         shards = {}
         for index in sorted({*range(len(listed)), *with_json}):
             try:
@@ -194,9 +210,6 @@ class StoreWriter:
             warnings.warn(f"{error} It is written again.", stacklevel=2)
             tf.io.gfile.remove(path)
             return None
-
-    def _shard_files(self) -> list[str]:
-        return [posixpath.basename(path) for path in tf.io.gfile.glob(self._path("shard-*"))]
 
     def _path(self, name: str) -> str:
         return posixpath.join(self._directory, name)

@@ -8,15 +8,13 @@ The last two are kept: one that turns out to be damaged costs an epoch, not the 
 
 import dataclasses
 import posixpath
-import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from keras_noisy_student.storage.atomic_files import make_directory, remove_if_there
+from keras_noisy_student.storage.atomic_files import make_directory, matching_names, remove_if_there
 from keras_noisy_student.storage.checksums import DamagedFileError
 from keras_noisy_student.storage.json_files import read_json, write_json
 from keras_noisy_student.storage.tensor_files import read_tensors, write_tensors
@@ -80,7 +78,7 @@ class EpochCheckpoints:
             try:
                 return self._read(epoch)
             except DamagedFileError as error:
-                warnings.warn(f"{error} Training goes on from the checkpoint before it.", stacklevel=2)
+                warnings.warn(f"{error} Training goes on from an earlier epoch, or from the first.", stacklevel=2)
         return None
 
     def exist(self) -> bool:
@@ -88,8 +86,9 @@ class EpochCheckpoints:
         return bool(self._epochs())
 
     def remove(self) -> None:
-        """Removes all, once the round is finished."""
-        self._remove(self._epochs())
+        """Removes all, once the round is finished, also those of which only a part was written."""
+        for name in matching_names(self._directory, r"epoch-.*"):
+            remove_if_there(posixpath.join(self._directory, name))
 
     def _read(self, epoch: int) -> EpochCheckpoint:
         path = self._path(epoch, "json")
@@ -97,6 +96,7 @@ class EpochCheckpoints:
         try:
             if content["origin"] != self._origin or content["num_epochs"] != epoch:
                 raise DamagedFileError(f"{path} belongs to another run or epoch.")
+            _ = [(state["class"], state["state"], state["lost"]) for state in content["callbacks"]]
             arrays = read_tensors(self._path(epoch, "tfrecord"), sha256=content["tensors"])
             fields = {name: content[name] for name in ("num_epochs", "logs", "has_stopped", "callbacks")}
             fields["callbacks"] = _put_in_arrays(content["callbacks"], arrays)
@@ -111,9 +111,8 @@ class EpochCheckpoints:
 
     def _epochs(self) -> list[int]:
         """Epochs of the finished checkpoints, the last one first."""
-        names = [posixpath.basename(path) for path in tf.io.gfile.glob(posixpath.join(self._directory, "epoch-*.json"))]
-        matches = [re.fullmatch(r"epoch-(\d+)\.json", name) for name in names]
-        return sorted((int(match[1]) for match in matches if match), reverse=True)
+        names = matching_names(self._directory, r"epoch-\d{5}\.json")
+        return sorted((int(name[6:11]) for name in names), reverse=True)
 
     def _path(self, epoch: int, suffix: str) -> str:
         return posixpath.join(self._directory, f"epoch-{epoch:05d}.{suffix}")

@@ -12,7 +12,6 @@ round_01/pseudo_labels/         the store of its teacher's annotations
 import contextlib
 import dataclasses
 import posixpath
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,13 +23,15 @@ from keras_noisy_student.run_directory.description import describe, differences,
 from keras_noisy_student.run_directory.epoch_checkpoints import EpochCheckpoint, EpochCheckpoints
 from keras_noisy_student.run_directory.run_lock import RunLock
 from keras_noisy_student.run_directory.weights_files import load_weights, save_weights
-from keras_noisy_student.storage.atomic_files import make_directory
+from keras_noisy_student.storage.atomic_files import make_directory, matching_names
 from keras_noisy_student.storage.checksums import DamagedFileError
 from keras_noisy_student.storage.json_files import read_json, write_json
 from keras_noisy_student.storage.typed_fields import from_json
 
-_MAY_GROW = ("epochs",)
+_MAY_CHANGE = ("epochs",)
 """Settings that may change while a round is being trained."""
+_MOST_LINES = 10
+"""Differences that an error shows."""
 
 
 class RunDirectory:
@@ -74,15 +75,19 @@ class RunDirectory:
         if self.is_finished(index) or checkpoints.exist():
             with self._how_to_mend(directory, f"make round {index} again"):
                 found = read_json(self._path(file))
-            may_grow = () if self.is_finished(index) else _MAY_GROW
-            self._compare(file, _without(found, may_grow), _without(expected, may_grow), made_anew=directory)
+            may_change = () if self.is_finished(index) else _MAY_CHANGE
+            self._compare(file, _without(found, may_change), _without(expected, may_change), made_anew=directory)
             # What was found stays, to the letter: 3 and 3.0 are equal, but the origin of checkpoints is a checksum.
-            expected = {**found, **{name: expected[name] for name in may_grow}}
+            expected = {**found, **{name: expected[name] for name in may_change}}
+        if self.is_finished(index):
+            # Left by a run that was killed between its record and their removal.
+            checkpoints.remove()
+        self.lock.check()
         write_json(self._path(file), expected)
 
     def checkpoints(self, index: int) -> EpochCheckpoints:
         """The epoch checkpoints of a round that was claimed."""
-        settings = _without(read_json(self._path(_round_name(index), "settings.json")), _MAY_GROW)
+        settings = _without(read_json(self._path(_round_name(index), "settings.json")), _MAY_CHANGE)
         origin = digest([self._settings, settings])
         return EpochCheckpoints(posixpath.join(self._round(index), "checkpoints"), origin=origin)
 
@@ -127,8 +132,9 @@ class RunDirectory:
 
     def _compare(self, file: str, found: Any, expected: Any, *, made_anew: str) -> None:
         if lines := differences(found, expected):
+            shown = lines[:_MOST_LINES] + [f"  and {len(lines) - _MOST_LINES} more"] * (len(lines) > _MOST_LINES)
             raise ValueError(
-                f"{self.path} holds another run. Its {file} differs:\n" + "\n".join(lines) + "\nTo resolve this, do "
+                f"{self.path} holds another run. Its {file} differs:\n" + "\n".join(shown) + "\nTo resolve this, do "
                 "one of the following: pass another `directory`, pass the settings of that run, or delete "
                 f"{made_anew}, which loses what was made there."
             )
@@ -142,13 +148,19 @@ class RunDirectory:
                     raise DamagedFileError(f"{directory}/record.json is missing, although round {begun[-1]} was begun.")
 
     def _begun_rounds(self) -> list[int]:
-        files = tf.io.gfile.glob(self._path("round_*", "settings.json"))
-        matches = [re.fullmatch(r"round_(\d+)", path.split("/")[-2]) for path in files]
-        return sorted(int(match[1]) for match in matches if match)
+        rounds = [int(name.removeprefix("round_")) for name in matching_names(self.path, r"round_\d+")]
+        return sorted(
+            index for index in rounds if tf.io.gfile.exists(posixpath.join(self._round(index), "settings.json"))
+        )
 
     def _has_results(self) -> bool:
-        patterns = (("record.json",), ("checkpoints", "*"), ("pseudo_labels", "*"))
-        return any(tf.io.gfile.glob(self._path("round_*", *pattern)) for pattern in patterns)
+        rounds = [self._path(name) for name in matching_names(self.path, r"round_\d+")]
+        return any(
+            matching_names(directory, r"record\.json")
+            or matching_names(posixpath.join(directory, "checkpoints"), ".*")
+            or matching_names(posixpath.join(directory, "pseudo_labels"), ".*")
+            for directory in rounds
+        )
 
     @contextlib.contextmanager
     def _how_to_mend(self, directory: str, what_for: str) -> Iterator[None]:

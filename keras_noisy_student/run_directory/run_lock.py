@@ -4,21 +4,39 @@
 lock; the one whose entry was replaced finds out, and stops, before it writes its next checkpoint.
 """
 
+import dataclasses
 import os
 import posixpath
 import socket
 import uuid
 from types import TracebackType
-from typing import Any
 
 import tensorflow as tf
 
 from keras_noisy_student.storage.atomic_files import remove_if_there
 from keras_noisy_student.storage.checksums import DamagedFileError
 from keras_noisy_student.storage.json_files import read_json, write_json
+from keras_noisy_student.storage.typed_fields import from_json
 
 _held: set[str] = set()
 """Tokens of the locks that this process holds."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Holder:
+    """What `lock.json` says.
+
+    Args:
+        host: name of the machine.
+        pid: number of the process.
+        started: when the process started, where the system tells: its number may have been that of another one.
+        token: of the lock: one process may hold several.
+    """
+
+    host: str
+    pid: int
+    started: str | None
+    token: str
 
 
 class RunLock:
@@ -43,19 +61,23 @@ class RunLock:
         if holder is not None and _may_live(holder):
             raise RuntimeError(f"{self._held_by(holder)} If that process is gone, delete {self._path}.")
         pid = os.getpid()
-        write_json(
-            self._path,
-            {"host": socket.gethostname(), "pid": pid, "started": _start_time(pid), "token": self._token},
-        )
+        me = Holder(socket.gethostname(), pid, _start_time(pid), self._token)
+        write_json(self._path, dataclasses.asdict(me))
         _held.add(self._token)
+        self.check()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         _held.discard(self._token)
-        if self._is_mine():
-            remove_if_there(self._path)
+        try:
+            if self._is_mine():
+                remove_if_there(self._path)
+        except (OSError, DamagedFileError):
+            # Why the block ended matters more than a lock that is left, which the next process takes over.
+            if error is None:
+                raise
 
     def check(self) -> None:
         """Makes sure that the lock is still held.
@@ -70,42 +92,42 @@ class RunLock:
 
     def _is_mine(self) -> bool:
         holder = self._holder()
-        return holder is not None and holder["token"] == self._token
+        return holder is not None and holder.token == self._token
 
-    def _holder(self) -> dict[str, Any] | None:
+    def _holder(self) -> Holder | None:
         if not tf.io.gfile.exists(self._path):
             return None
         try:
-            holder = read_json(self._path)
-            return {key: holder[key] for key in ("host", "pid", "started", "token")}
-        except (DamagedFileError, TypeError, KeyError) as error:
+            return from_json(Holder, read_json(self._path))
+        except (DamagedFileError, TypeError) as error:
             raise DamagedFileError(
                 f"{self._path} is damaged: it should name the process that writes here. If none does, delete the file."
             ) from error
 
-    def _held_by(self, holder: dict[str, Any]) -> str:
+    def _held_by(self, holder: Holder) -> str:
         return (
-            f"{self._directory} is held by another process: host {holder['host']}, pid {holder['pid']}. Wait for it, "
-            "stop it, or pass another `directory`."
+            f"{self._directory} is held by another process: host {holder.host}, pid {holder.pid}. Wait for it, stop "
+            "it, or pass another `directory`."
         )
 
 
-def _may_live(holder: dict[str, Any]) -> bool:
-    """Whether a holder may still be running: on another host one cannot know."""
-    if holder["host"] != socket.gethostname():
+def _may_live(holder: Holder) -> bool:
+    """Whether a holder may still be running: one cannot know of another host, or on a system without signal 0."""
+    if holder.host != socket.gethostname():
         return True
-    pid = holder["pid"]
-    if pid == os.getpid():
-        return holder["token"] in _held
-    if not isinstance(pid, int) or pid < 1:
+    if holder.pid == os.getpid():
+        return holder.token in _held
+    if os.name != "posix":
+        return True
+    if holder.pid < 1:
         return False
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        os.kill(holder.pid, 0)
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         pass
-    return bool(holder["started"] == _start_time(pid))
+    return holder.started == _start_time(holder.pid)
 
 
 def _start_time(pid: int) -> str | None:

@@ -19,7 +19,7 @@ def save_weights(network: keras.Model, path: str) -> str:
         local_path = os.path.join(local, _FILE)
         network.save_weights(local_path)
         write_atomically(path, lambda temporary: tf.io.gfile.copy(local_path, temporary, overwrite=True))
-    return checksum(path)
+        return checksum(local_path)
 
 
 def load_weights(network: keras.Model, path: str, *, sha256: str) -> None:

@@ -4,7 +4,9 @@ On object stores a rename is a copy and a removal. Whoever is killed between the
 because what a file should hold is known by its checksum, and the next writer replaces the temporary one.
 """
 
+import contextlib
 import os
+import re
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -25,6 +27,8 @@ def write_atomically(path: str, write: Callable[[str], None]) -> None:
         tf.io.gfile.rename(temporary, path, overwrite=True)
         _flush(os.path.dirname(path))
     except (OSError, tf.errors.OpError) as error:
+        with contextlib.suppress(OSError):
+            remove_if_there(temporary)
         raise OSError(
             f"{path} could not be written: {getattr(error, 'message', error)}. Everything finished before is intact. "
             "Free the disk or mend the permissions, then call `fit_rounds` again with the same arguments."
@@ -47,11 +51,29 @@ def make_directory(path: str) -> None:
 
 
 def remove_if_there(path: str) -> None:
-    """Removes a file, or does nothing where there is none."""
+    """Removes a file, or does nothing where there is none.
+
+    Raises:
+        OSError: when it may not be removed.
+    """
     try:
         tf.io.gfile.remove(path)
     except tf.errors.NotFoundError:
         return
+    except tf.errors.OpError as error:
+        raise OSError(f"{path} could not be removed: {error.message}. Mend the permissions.") from error
+
+
+def matching_names(directory: str, pattern: str) -> list[str]:
+    """The sorted names in a directory that a regular expression matches as a whole; none where there is no directory.
+
+    Not `tf.io.gfile.glob`, which takes a `[` in the path of the directory for a pattern too.
+    """
+    try:
+        names = tf.io.gfile.listdir(directory)
+    except tf.errors.NotFoundError:
+        return []
+    return sorted(name.rstrip("/") for name in names if re.fullmatch(pattern, name.rstrip("/")))
 
 
 def _flush(path: str) -> None:

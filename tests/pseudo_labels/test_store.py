@@ -155,9 +155,11 @@ def test_a_damaged_description_has_the_pool_annotated_again(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [{"teacher": "b"}, {"blocks_per_shard": 3}])
-def test_what_something_else_has_made_is_made_anew(tmp_path, arguments):
+def test_what_something_else_has_made_is_named_and_made_anew(tmp_path, arguments):
     _write(tmp_path).finish()
-    assert _missing_blocks(tmp_path, **arguments) == [0, 1, 2, 3, 4]
+    message = r"was annotated by \{'teacher': 'a', .*, now it is \{'teacher': .*\}\. The pool is annotated again\."
+    with pytest.warns(UserWarning, match=message):
+        assert _missing_blocks(tmp_path, **arguments) == [0, 1, 2, 3, 4]
     assert set(_files(tmp_path)) == {"annotation.json"}
 
 

@@ -15,7 +15,10 @@ def _checkpoint(num_epochs, **fields):
         "num_epochs": num_epochs,
         "logs": {"loss": [1 / 3] * num_epochs, "nan": [float("inf")]},
         "has_stopped": False,
-        "callbacks": [{"best": 0.1 + 0.2, "weights": [np.arange(3.0), np.float32([[1]])], "none": None}, {}],
+        "callbacks": [
+            {"class": "A", "state": {"best": 0.1 + 0.2, "weights": [np.arange(3.0), np.float32([[1]])]}, "lost": []},
+            {"class": "B", "state": {}, "lost": ["x"]},
+        ],
         "variables": [np.full((2, num_epochs), 0.1, "float32"), np.int64(num_epochs)],
     }
     return EpochCheckpoint(**values | fields)
@@ -81,7 +84,9 @@ def test_a_checkpoint_of_another_run_or_epoch_is_found(tmp_path):
         assert _checkpoints(tmp_path, origin="other").last() is None
 
 
-@pytest.mark.parametrize("change", [{"num_variables": "x"}, {"callbacks": {"__array__": 9}}, {"tensors": 3}, None])
+@pytest.mark.parametrize(
+    "change", [{"num_variables": "x"}, {"callbacks": {"__array__": 9}}, {"tensors": 3}, {"callbacks": [{}]}, None]
+)
 def test_a_file_of_another_kind_is_found(tmp_path, change):
     checkpoints = _checkpoints(tmp_path)
     checkpoints.save(_checkpoint(1))
@@ -94,5 +99,5 @@ def test_a_file_of_another_kind_is_found(tmp_path, change):
 def test_a_state_that_cannot_be_kept_is_refused(tmp_path):
     message = r"state of a callback must be nested of dicts, .* Received: object\. Convert it in `get_state`\."
     with pytest.raises(ValueError, match=message):
-        _checkpoints(tmp_path).save(_checkpoint(1, callbacks=[{"a": object()}]))
+        _checkpoints(tmp_path).save(_checkpoint(1, callbacks=[{"class": "A", "state": object(), "lost": []}]))
     assert _checkpoints(tmp_path).last() is None

@@ -1,4 +1,5 @@
 import os
+import pathlib
 import re
 
 import numpy as np
@@ -65,9 +66,7 @@ def test_a_run_finds_its_directory_as_it_left_it(run):
 
 
 def test_a_directory_that_cannot_be_made_is_refused():
-    with pytest.raises(
-        OSError, match=r"directory /proc/run could not be made: .*\. Mend the permissions"
-    ):
+    with pytest.raises(OSError, match=r"directory /proc/run could not be made: .*\. Mend the permissions"):
         RunDirectory("/proc/run")
 
 
@@ -123,10 +122,42 @@ def test_of_a_round_that_is_being_trained_the_epochs_may_change_and_nothing_else
 def test_a_number_that_is_written_otherwise_makes_no_other_run(run):
     run.claim_round(0, {"epochs": 3, "unlabeled_ratio": 3})
     run.save_epoch(0, CHECKPOINT)
-    again = RunDirectory(run.path)
-    again.claim(SETTINGS | {"seed": 0.0})
-    again.claim_round(0, {"epochs": 3, "unlabeled_ratio": 3.0})
-    assert again.checkpoints(0).last().num_epochs == 2
+    run.claim(SETTINGS | {"seed": 0.0})
+    run.claim_round(0, {"epochs": 3, "unlabeled_ratio": 3.0})
+    assert run.checkpoints(0).last().num_epochs == 2
+
+
+def test_the_path_is_no_pattern(tmp_path):
+    run = RunDirectory(str(tmp_path / "lr=[0.1]*"))
+    with run.lock:
+        run.claim(SETTINGS)
+        _saved(run).claim_round(2, {"epochs": 3})
+        run.save_epoch(2, CHECKPOINT)
+        assert run.checkpoints(2).last().num_epochs == 2
+        with pytest.raises(ValueError, match="seed: 0 there, 1 now"):
+            run.claim(SETTINGS | {"seed": 1})
+        os.remove(f"{run.path}/round_01/record.json")
+        with pytest.raises(DamagedFileError, match=r"round_01/record\.json is missing, although round 2"):
+            run.claim(SETTINGS)
+
+
+def test_checkpoints_that_were_left_beside_a_record_are_removed(run):
+    run.claim_round(1, {"epochs": 3, "seed": 0})
+    run.save_epoch(1, CHECKPOINT)
+    folder = pathlib.Path(run.path, "round_01/checkpoints")
+    left = {file: (folder / file).read_bytes() for file in ("epoch-00002.json", "epoch-00002.tfrecord")}
+    run.save_round(RECORD, network())
+    for file, content in left.items():
+        (folder / file).write_bytes(content)
+    run.claim_round(1, {"epochs": 3, "seed": 0})
+    assert not list(folder.iterdir())
+
+
+def test_of_many_differences_some_are_shown(run):
+    run.claim_round(1, {f"setting_{number:02d}": 0 for number in range(14)})
+    run.save_round(RECORD, network())
+    with pytest.raises(ValueError, match=r"setting_09: 0 there, absent now\n  and 4 more\nTo resolve"):
+        run.claim_round(1, {})
 
 
 def test_checkpoints_of_another_run_are_not_taken(run):
@@ -138,7 +169,9 @@ def test_checkpoints_of_another_run_are_not_taken(run):
         run.claim(SETTINGS)
     other = RunDirectory(run.path)
     other._settings = {"seed": 1}
-    with pytest.warns(UserWarning, match=r"epoch-00002\.json belongs to another run or epoch\. Training goes on from"):
+    with pytest.warns(
+        UserWarning, match=r"epoch-00002\.json belongs to another run or epoch\. Training goes on from an"
+    ):
         assert other.checkpoints(0).last() is None
 
 

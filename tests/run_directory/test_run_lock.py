@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
 from keras_noisy_student.run_directory.run_lock import RunLock
 from keras_noisy_student.storage.checksums import DamagedFileError
@@ -91,7 +92,7 @@ def test_a_living_process_that_began_later_than_the_holder_of_its_number_is_not_
         pass
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 1, 0, -1, "1"])
+@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 1, 0, -1, 2**70])
 def test_a_lock_of_a_dead_process_or_of_a_former_one_with_our_number_is_taken_over(tmp_path, path, pid):
     _left_behind(path, pid=pid)
     with RunLock(str(tmp_path)):
@@ -115,7 +116,32 @@ def test_a_lock_that_was_deleted_is_noticed(tmp_path, path):
             lock.check()
 
 
-@pytest.mark.parametrize("content", [[1], {"pid": 1}, "x", None])
+def test_what_ended_the_run_is_raised_and_not_what_the_lock_has_to_say(tmp_path, path, monkeypatch):
+    def refuse(path):
+        raise tf.errors.PermissionDeniedError(None, None, f"{path}; Permission denied")
+
+    with pytest.raises(OSError, match="disk is full"), RunLock(str(tmp_path)):
+        monkeypatch.setattr(tf.io.gfile, "remove", refuse)
+        raise OSError("disk is full")
+    monkeypatch.undo()
+    with (
+        pytest.raises(OSError, match=r"lock\.json could not be removed: .*Permission denied\. Mend"),
+        RunLock(str(tmp_path)),
+    ):
+        monkeypatch.setattr(tf.io.gfile, "remove", refuse)
+
+
+def test_where_a_process_cannot_be_asked_a_lock_is_respected(tmp_path, path, monkeypatch):
+    _left_behind(path, pid=2**22 + 1)
+    monkeypatch.setattr("keras_noisy_student.run_directory.run_lock.os.name", "nt")
+    with pytest.raises(RuntimeError, match=rf"pid {2**22 + 1}\."), RunLock(str(tmp_path)):
+        pass
+
+
+HOLDER = {"host": "a", "pid": 1, "started": None, "token": "b"}
+
+
+@pytest.mark.parametrize("content", [[1], {"pid": 1}, "x", None, HOLDER | {"pid": "1"}, HOLDER | {"token": []}])
 def test_a_damaged_lock_is_an_error_that_says_what_to_do(tmp_path, path, content):
     write_json(path, content)
     message = r"lock\.json is damaged: it should name the process that writes here\. If none does, delete the file\."

@@ -3,7 +3,7 @@ import pathlib
 import pytest
 import tensorflow as tf
 
-from keras_noisy_student.storage.atomic_files import make_directory, remove_if_there, write_atomically
+from keras_noisy_student.storage.atomic_files import make_directory, matching_names, remove_if_there, write_atomically
 
 
 def _write(text):
@@ -76,6 +76,16 @@ def test_a_directory_that_cannot_be_made_is_an_error_that_names_it(tmp_path):
     for path in ("/proc/self/run", str(tmp_path / "file" / "run")):
         with pytest.raises(OSError, match=rf"directory {path} could not be made: .*\. Mend the permissions"):
             make_directory(path)
+
+
+def test_names_are_matched_as_a_whole_whatever_the_directory_is_called(tmp_path):
+    directory = tmp_path / "[a]*"
+    directory.mkdir()
+    for name in ("shard-1", "shard-2", "shard-10.tmp", "other"):
+        (directory / name).touch()
+    (directory / "shard-3").mkdir()
+    assert matching_names(str(directory), r"shard-\d") == ["shard-1", "shard-2", "shard-3"]
+    assert matching_names(str(tmp_path / "absent"), ".*") == []
 
 
 def test_removing_what_is_not_there_does_nothing(tmp_path):
