@@ -7,9 +7,9 @@ killed (SIGKILL) at random moments, in every phase as often, and started again e
 each kind that it writes is damaged in three ways (a flipped bit, a truncation, a deletion), each in a copy of a run
 directory that was killed in the last round, in the middle of the annotation or of the training, and started again.
 
-Takes 16 minutes on two CPU cores with 20 kills (23 beside other work), of which 51 faults take 12. There, with TensorFlow
-2.21 and Keras 3.15: bitwise_equal true, 51 of 51 faults detected, work_repeated_fraction 0.1 to 0.2. A kill repeats an
-epoch or a shard at most, which is up to 1/18 of the steps or 1/12 of the shards here.
+Takes 16 minutes on two CPU cores with 20 kills (23 beside other work), of which 51 faults take 12. There, with
+TensorFlow 2.21 and Keras 3.15: bitwise_equal true, 51 of 51 faults detected, work_repeated_fraction 0.1 to 0.2. A kill
+repeats an epoch or a shard at most, which is up to 1/18 of the steps or 1/12 of the shards here.
 
     --json PATH    write the figures
     --kills N      in total (default 20)
