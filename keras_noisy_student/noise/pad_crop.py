@@ -51,7 +51,8 @@ class PadCrop(ImageNoise):
         def pad_and_crop(image: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
             padded = tf.pad(image, [sides, sides, [0, 0]], constant_values=tf.constant(self.fill, tf.uint8))
             top, left = tf.unstack(uniform_integers(draws, 2 * self.padding + 1))
-            return tf.slice(padded, [top, left, 0], [height, width, image.shape[-1]])
+            # Not `tf.slice`: where it begins is a constant to XLA, which would compile every batch anew.
+            return tf.gather(tf.gather(padded, top + tf.range(height)), left + tf.range(width), axis=1)
 
         return pad_and_crop
 
