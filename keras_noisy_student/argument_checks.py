@@ -41,7 +41,7 @@ def checked_directory(directory: Any) -> str | None:
     Raises:
         ValueError: when it is no path.
     """
-    if directory is not None and not isinstance(directory, str | os.PathLike):
+    if directory is not None and (not isinstance(directory, str | os.PathLike) or not os.fspath(directory)):
         raise ValueError(f"`directory` must be a path, or None. Received: directory={directory!r}.")
     return None if directory is None else os.fspath(directory)
 

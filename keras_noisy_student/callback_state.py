@@ -1,6 +1,7 @@
 """The states of callbacks, so that early stopping and the like go on where a stopped run left them."""
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,7 +99,13 @@ class CallbackStates:
                     "`get_state()` and `set_state(state)`, which may do nothing if nothing depends on that; or delete "
                     "the checkpoints of the round to train it anew."
                 )
-            _set_state(callback, state["state"])
+            if state["lost"]:
+                warnings.warn(
+                    f"The checkpoint holds no state of {state['class']}, which had no `get_state` then: it begins anew.",
+                    stacklevel=2,
+                )
+            else:
+                _set_state(callback, state["state"])
 
     def _state(self, place: int) -> dict[str, Any]:
         callback = self._callbacks[place]

@@ -76,6 +76,7 @@ class RunData:
         """
         description = {
             "element_spec": str(self.element_spec),
+            "labeled_source": type(self.labeled).__name__,
             "num_labeled": len(self.labels),
             "labeled_fingerprint": _labeled_fingerprint(self.labeled),
         }
@@ -84,6 +85,7 @@ class RunData:
         if self.unlabeled is not None:
             with reading("unlabeled"):
                 first = fingerprint(next(iter(self.unlabeled.batches(_BATCH_SIZE))))
+            description["unlabeled_source"] = type(self.unlabeled).__name__
             description["num_unlabeled"] = self.unlabeled.num_rows
             description["first_unlabeled_fingerprints"] = hashlib.sha256(first.numpy().tobytes()).hexdigest()
         return description

@@ -178,6 +178,14 @@ class NoisyStudent(keras.Model):
         """Saves the network, a model of its own right, as `keras.Model.save` does."""
         self.network.save(filepath, **kwargs)
 
+    def save_weights(self, filepath: str, **kwargs: Any) -> None:
+        """Saves the network's weights, as `keras.Model.save_weights` does."""
+        self.network.save_weights(filepath, **kwargs)
+
+    def load_weights(self, filepath: str, **kwargs: Any) -> None:
+        """Loads the network's weights, as `keras.Model.load_weights` does."""
+        self.network.load_weights(filepath, **kwargs)
+
     def get_training_state(self) -> list[np.ndarray]:
         """All values that training changes and that its next step depends on: raw weights, optimizer, averages."""
         with self._averaged_weights.raw_weights() if self._averaged_weights else contextlib.nullcontext():

@@ -412,6 +412,7 @@ def other_labels():
     ("arguments", "difference"),
     [
         ({"data": other_pool()}, r"data\.first_unlabeled_fingerprints: \w+ there, \w+ now"),
+        ({"data": (as_dataset(LABELED), POOL)}, r"data\.labeled_source: ArraySource there, StreamSource now"),
         ({"data": (LABELED, POOL[:100])}, r"data\.num_unlabeled: 120 there, 100 now"),
         ({"data": other_labels()}, r"data\.labeled_fingerprint: \d+ there, \d+ now"),
         ({"steps_per_epoch": 4}, r"steps_per_epoch: 3 there, 4 now"),

@@ -256,6 +256,9 @@ def test_weights_can_be_saved_and_loaded(tmp_path):
     other = make_student(make_network(batch_norm=True, seed=5))
     other.load_weights(tmp_path / "student.weights.h5")
     assert_weights_close(other.network.get_weights(), student.network.get_weights())
+    network = make_network(batch_norm=True, seed=6)
+    network.load_weights(tmp_path / "student.weights.h5")
+    assert_weights_close(network.get_weights(), student.network.get_weights())
 
 
 @pytest.mark.parametrize("use_ema", [True, False])

@@ -652,6 +652,7 @@ def test_bad_arguments_of_fit_rounds_are_refused(arguments, message):
         ),
         ({"compile_arguments": {"run_eagerly": 1}}, r"`run_eagerly` must be True or False\. Received: run_eagerly=1"),
         ({"directory": 3}, r"`directory` must be a path, or None\. Received: directory=3"),
+        ({"directory": ""}, r"`directory` must be a path, or None\. Received: directory=''"),
     ],
 )
 def test_bad_arguments_of_the_trainer_are_refused(arguments, message):

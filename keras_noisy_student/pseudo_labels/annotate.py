@@ -77,7 +77,7 @@ def _check_finite(columns: np.ndarray, *, first_row: int) -> None:
         raise ValueError(
             f"The teacher's outputs must be finite. Received: NaN or infinity for {len(wrong)} examples of the "
             f"unlabelled pool, the first at row {first_row + wrong[0]}. Look for NaN in that example, or for a teacher "
-            "that diverged."
+            "that diverged. Replace the example in its place: a pool of another size makes another run."
         )
 
 
