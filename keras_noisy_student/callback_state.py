@@ -101,7 +101,8 @@ class CallbackStates:
                 )
             if state["lost"]:
                 warnings.warn(
-                    f"The checkpoint holds no state of {state['class']}, which had no `get_state` then: it begins anew.",
+                    f"The checkpoint holds no state of {state['class']}, which could not give any then: it begins "
+                    "anew.",
                     stacklevel=2,
                 )
             else:

@@ -113,9 +113,7 @@ def test_a_callback_goes_on_without_its_lost_state_once_it_says_how():
     states = CallbackStates([callback])
     callback.seen.append(3)
     patched = Patched()
-    with pytest.warns(
-        UserWarning, match=r"holds no state of Counter, which had no `get_state` then: it begins anew"
-    ):
+    with pytest.warns(UserWarning, match=r"holds no state of Counter, which could not give any then: it begins anew"):
         CallbackStates([patched]).set(states.get())
     assert patched.seen == []
 
