@@ -259,6 +259,17 @@ def test_damage_to_a_finished_round_is_an_error_that_says_how_to_go_on(tmp_path,
     assert start(tmp_path) == whole
 
 
+@pytest.fixture
+def signals_as_in_a_terminal():
+    """A shell that starts the tests in the background has them ignore Ctrl-C."""
+    defaults = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_as_in_a_terminal")
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_run_lets_go_of_its_directory_and_says_how_to_go_on(tmp_path, whole, stop, capsys):
     def interrupt_at(epoch, logs):
