@@ -1,7 +1,7 @@
 """One writer: the process that holds a run directory.
 
 `tf.io.gfile` cannot create a file exclusively. Two processes that start in the same instant may therefore both take the
-lock; the one whose entry was replaced finds out, and stops, before it writes its next checkpoint.
+lock; the one whose entry was replaced finds out, and stops, before it writes its next shard or checkpoint.
 """
 
 import dataclasses
