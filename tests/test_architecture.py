@@ -23,7 +23,7 @@ ROWS = [
     ["sources", "joint_batch"],
     ["pseudo_labels", "given_data"],
     ["noise", "tasks"],
-    ["argument_checks", "storage", "interruption", "_version"],
+    ["argument_checks", "storage", "interruption", "workers", "_version"],
 ]
 ROOM_OF_ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 
