@@ -92,7 +92,7 @@ def test_a_living_process_that_began_later_than_the_holder_of_its_number_is_not_
         pass
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 1, 0, -1, 2**70])
+@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 1, 0, -1, 2**70], ids=["ours", "none", "0", "-1", "2**70"])
 def test_a_lock_of_a_dead_process_or_of_a_former_one_with_our_number_is_taken_over(tmp_path, path, pid):
     _left_behind(path, pid=pid)
     with RunLock(str(tmp_path)):
