@@ -111,9 +111,9 @@ def joint_loss(losses: list[tf.Tensor], weights: list[tf.Tensor], *, reduction: 
     """
     total = tf.add_n([tf.reduce_sum(loss * weight) for loss, weight in zip(losses, weights, strict=True)])
     num_labeled = tf.cast(tf.size(losses[0]), total.dtype)
-    if reduction == "sum_of_means":
-        return total / num_labeled
-    return total / tf.cast(tf.add_n([tf.size(loss) for loss in losses]), total.dtype)
+    num_rows = tf.cast(tf.add_n([tf.size(loss) for loss in losses]), total.dtype)
+    # The last batch of an evaluation may leave a replica without rows.
+    return tf.math.divide_no_nan(total, num_labeled if reduction == "sum_of_means" else num_rows)
 
 
 def _structure(data: Any) -> str:

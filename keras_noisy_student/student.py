@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisy_student.averaged_weights import AveragedWeights, StatisticsAverage
+from keras_noisy_student.distributed_model import DistributedModel, divided_by_rows
 from keras_noisy_student.joint_batch import (
     Examples,
     LossReduction,
@@ -38,7 +39,7 @@ from keras_noisy_student.tasks.task import Task, check_soft_targets
 _PARTS = ("labeled", "pseudo_labeled")
 
 
-class NoisyStudent(keras.Model):
+class NoisyStudent(DistributedModel):
     """Wraps a network for one round of Noisy Student Training.
 
     Each step takes a joint batch `((x, y), (x, pseudo_label))`, applies the input noise, runs one forward pass over
@@ -88,6 +89,7 @@ class NoisyStudent(keras.Model):
     ) -> None:
         _check_network(network)
         super().__init__(name=name, dtype=network.dtype_policy)
+        self.check_is_in_scope(network.weights, what=f"The network {network.name!r}")
         self.network = network
         self.task = task
         self.noise = checked_noise(noise)
@@ -130,10 +132,10 @@ class NoisyStudent(keras.Model):
         """
         check_loss_reduction(loss_reduction)
         check_on_non_finite(on_non_finite)
-        if on_non_finite == "skip" and self.distribute_strategy.num_replicas_in_sync > 1:
+        if on_non_finite == "skip" and self.num_replicas > 1:
             raise ValueError(
                 '`on_non_finite="skip"` works on one replica. Received: a strategy with '
-                f'{self.distribute_strategy.num_replicas_in_sync}. Use "stop", or train on one device.'
+                f'{self.num_replicas}. Use "stop", or train on one device.'
             )
         super().compile(
             optimizer,
@@ -147,7 +149,8 @@ class NoisyStudent(keras.Model):
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         self._statistics, self._averaged_weights = None, None
         if optimizer.use_ema:
-            self._statistics = StatisticsAverage(self.network, momentum=optimizer.ema_momentum)
+            with self.distribute_strategy.scope():
+                self._statistics = StatisticsAverage(self.network, momentum=optimizer.ema_momentum)
             self._averaged_weights = AveragedWeights(self._statistics)
 
     def fit(
@@ -162,7 +165,8 @@ class NoisyStudent(keras.Model):
 
         Joint batches come from a data set, which has its own order: Keras warns when asked to shuffle one.
         """
-        self._create_training_variables(x)
+        with self.distribute_strategy.scope():
+            self._create_training_variables(x)
         own: list[keras.callbacks.Callback] = [
             StopOnNonFinite(self._non_finite_steps) if self._on_non_finite == "stop" else StopWhenAllSkipped()
         ]
@@ -273,6 +277,7 @@ class NoisyStudent(keras.Model):
             self.optimizer.build(self.trainable_variables)
         parts = as_parts(getattr(batches, "element_spec", batches))
         _check_parts(parts)
+        self.check_divides_among_replicas(parts)
         labeled = parts[0]
         x, y = tf.nest.map_structure(lambda spec: tf.zeros([1, *spec.shape[1:]], spec.dtype), (labeled.x, labeled.y))
         self.compute_metrics(x, y, self(x, training=False))

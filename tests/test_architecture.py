@@ -16,13 +16,14 @@ ROWS = [
     ["compile_arguments"],
     ["student"],
     ["run_directory", "callback_state"],
-    ["averaged_weights", "non_finite", "optimizers", "serving", "history"],
+    ["averaged_weights", "distributed_model", "non_finite", "optimizers", "serving", "history"],
     ["networks", "run_data", "round_settings", "promotion"],
     ["data_checks"],
     ["pipeline"],
-    ["sources", "joint_batch"],
-    ["pseudo_labels", "given_data"],
-    ["noise", "tasks"],
+    ["joint_batch"],
+    ["pseudo_labels"],
+    ["sources"],
+    ["given_data", "noise", "tasks"],
     ["argument_checks", "storage", "interruption", "workers", "_version"],
 ]
 ROOM_OF_ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
