@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_noisy_student import pipeline
@@ -89,7 +90,7 @@ class RoundSteps(PromotedStudent):
     def select(self, pseudo_labels: PseudoLabels, settings: RoundSettings) -> Selection:
         """Filters by confidence and balances the classes. Called after `annotate`."""
         return select(
-            pseudo_labels.columns,
+            np.concatenate(list(pseudo_labels.columns)),
             settings.pseudo_labeling,
             num_classes=self.task.num_classes,
             seed=self._key("select", settings),

@@ -168,7 +168,7 @@ def test_the_teacher_annotates_clean_examples_without_noise(tmp_path):
 
     teachers = []
     fit(make_trainer(trainer_class=Spy, noise=kns.Noise(brighten, dropout_rate=0.5)))
-    scores = seen[0].columns["score"]
+    scores = np.concatenate([block["score"] for block in seen[0].columns])
     np.testing.assert_allclose(scores, teachers[0].max(axis=-1), rtol=1e-5)
 
 
@@ -320,7 +320,8 @@ def test_every_step_of_a_round_can_be_overridden_alone():
     class OnlyTheMostConfidentHalf(kns.NoisyStudentTrainer):
         def select(self, pseudo_labels, settings):
             selection = super().select(pseudo_labels, settings)
-            selection.repeats[pseudo_labels.columns["score"] < np.median(pseudo_labels.columns["score"])] = 0
+            scores = np.concatenate([block["score"] for block in pseudo_labels.columns])
+            selection.repeats[scores < np.median(scores)] = 0
             return selection
 
     record = fit(make_trainer(trainer_class=OnlyTheMostConfidentHalf))[1]

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_noisy_student.pseudo_labels.store import COLUMNS
+from keras_noisy_student.pseudo_labels.shard import COLUMNS
 
 NUM_CLASSES = 3
 NUM_FEATURES = 4
@@ -42,3 +42,8 @@ def columns(scores, class_ids, fingerprints=None):
     rows["class_id"] = class_ids
     rows["fingerprint"] = np.arange(len(scores)) if fingerprints is None else fingerprints
     return rows
+
+
+def all_columns(pseudo_labels):
+    """The columns of a store in one array."""
+    return np.concatenate(list(pseudo_labels.columns))

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_noisy_student.pseudo_labels.column_blocks import ColumnBlocks
 from keras_noisy_student.pseudo_labels.shard import (
     COLUMN_SPEC,
-    COLUMNS,
     Block,
     Shard,
     read_blocks,
@@ -44,16 +44,16 @@ class PseudoLabels:
         shards: all of its shards, whose files have been checked.
 
     Attributes:
-        columns: structured array `(rows,)` of dtype `COLUMNS`.
+        columns: what selection reads, a shard at a time.
     """
 
     def __init__(self, directory: str, shards: Sequence[Shard]) -> None:
         self.directory = directory
         self._shards = list(shards)
-        self.columns = self._read_columns()
+        self.columns = ColumnBlocks(self._paths("columns.tfrecord"))
 
     def __len__(self) -> int:
-        return len(self.columns)
+        return sum(shard.rows for shard in self._shards)
 
     def rows(self) -> tf.data.Dataset:
         """All rows in the order of the pool: blocks of columns and encoded targets, tensors `(rows, width)` by name."""
@@ -62,13 +62,6 @@ class PseudoLabels:
             read_blocks(self._paths("targets.tfrecord"), self._shards[0].target_spec),
         )
         return tf.data.Dataset.zip(files).map(lambda columns, targets: columns | targets)
-
-    def _read_columns(self) -> np.ndarray:
-        blocks = list(read_blocks(self._paths("columns.tfrecord"), COLUMN_SPEC).as_numpy_iterator())
-        columns = np.empty(sum(shard.rows for shard in self._shards), COLUMNS)
-        for name in COLUMN_SPEC:
-            columns[name] = np.concatenate([block[name][:, 0] for block in blocks])
-        return columns
 
     def _paths(self, suffix: str) -> list[str]:
         return [shard_path(self.directory, index, suffix) for index in range(len(self._shards))]

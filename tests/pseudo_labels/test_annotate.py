@@ -8,7 +8,7 @@ from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
 from keras_noisy_student.pseudo_labels.store import StoreWriter
 from keras_noisy_student.pseudo_labels.targets import decode
 from keras_noisy_student.tasks.classification import Classification
-from tests.toy_data import NUM_CLASSES, NUM_FEATURES, features, network
+from tests.toy_data import NUM_CLASSES, NUM_FEATURES, all_columns, features, network
 
 NUM_ROWS = 7
 
@@ -34,9 +34,9 @@ def test_stores_what_the_un_noised_teacher_says_in_the_order_of_the_pool(tmp_pat
 
     pseudo_labels = _annotate(teacher, x, tmp_path, batch_size=batch_size)
 
-    np.testing.assert_allclose(pseudo_labels.columns["score"], expected.max(axis=-1), rtol=1e-6)
-    np.testing.assert_array_equal(pseudo_labels.columns["class_id"], expected.argmax(axis=-1))
-    np.testing.assert_array_equal(pseudo_labels.columns["fingerprint"], fingerprint(x))
+    np.testing.assert_allclose(all_columns(pseudo_labels)["score"], expected.max(axis=-1), rtol=1e-6)
+    np.testing.assert_array_equal(all_columns(pseudo_labels)["class_id"], expected.argmax(axis=-1))
+    np.testing.assert_array_equal(all_columns(pseudo_labels)["fingerprint"], fingerprint(x))
     np.testing.assert_allclose(_stored_probabilities(pseudo_labels), expected, rtol=1e-3)
 
 
@@ -44,7 +44,7 @@ def test_logits_become_probabilities(tmp_path):
     teacher, x = network(activation=None), features(NUM_ROWS)
     expected = tf.nn.softmax(teacher(x)).numpy()
     pseudo_labels = _annotate(teacher, x, tmp_path, from_logits=True)
-    np.testing.assert_allclose(pseudo_labels.columns["score"], expected.max(axis=-1), rtol=1e-6)
+    np.testing.assert_allclose(all_columns(pseudo_labels)["score"], expected.max(axis=-1), rtol=1e-6)
     np.testing.assert_allclose(_stored_probabilities(pseudo_labels), expected, rtol=1e-3)
 
 
@@ -61,8 +61,8 @@ def test_reads_pools_of_dicts(tmp_path):
     teacher = keras.Model(inputs, network()(keras.layers.Add()(list(inputs.values()))))
     x = {"left": features(NUM_ROWS), "right": features(NUM_ROWS, seed=1)}
     pseudo_labels = _annotate(teacher, x, tmp_path)
-    np.testing.assert_array_equal(pseudo_labels.columns["class_id"], teacher(x).numpy().argmax(axis=-1))
-    np.testing.assert_array_equal(pseudo_labels.columns["fingerprint"], fingerprint(x))
+    np.testing.assert_array_equal(all_columns(pseudo_labels)["class_id"], teacher(x).numpy().argmax(axis=-1))
+    np.testing.assert_array_equal(all_columns(pseudo_labels)["fingerprint"], fingerprint(x))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -126,7 +126,7 @@ def test_only_the_shards_that_are_missing_are_annotated_again(tmp_path, lost, se
     pseudo_labels = annotate(teacher, pool, task, store=_store(tmp_path), verbose=False)
     assert sorted(seen) == sorted(x[seen_again, 0].tolist())
     assert _files(tmp_path) == before
-    np.testing.assert_array_equal(pseudo_labels.columns["fingerprint"], fingerprint(x))
+    np.testing.assert_array_equal(all_columns(pseudo_labels)["fingerprint"], fingerprint(x))
 
 
 def test_the_row_in_an_error_counts_from_the_beginning_of_the_pool_when_annotation_goes_on(tmp_path):
