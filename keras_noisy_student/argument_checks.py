@@ -1,10 +1,11 @@
 """What an argument is: an integer, a number, a number in an interval, one of a few names. Booleans are no numbers."""
 
 import dataclasses
+import inspect
 import math
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 _INT64_END = 2**63
@@ -33,6 +34,21 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     if not isinstance(value, str) or value not in choices:
         *first, last = (f'"{choice}"' for choice in choices)
         raise ValueError(f"`{name}` must be {', '.join(first)} or {last}. Received: {name}={value!r}.")
+
+
+def check_takes(name: str, function: Callable[..., Any], *arguments: Any, expected: str) -> None:
+    """Raises a `ValueError` that says what was `expected` when a function cannot be called with these arguments."""
+    parameters = ""
+    try:
+        signature = inspect.signature(function)
+        parameters = str(signature)
+        signature.bind(*arguments)
+    # A function written in C may say nothing of its arguments: a `ValueError`.
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{name}` given as a function must take {expected}. Received: "
+            f"{getattr(function, '__name__', function)}{parameters}."
+        ) from error
 
 
 def checked_directory(directory: Any) -> str | None:

@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisy_student.given_data import reading
-from keras_noisy_student.sources import Source, as_source
+from keras_noisy_student.sources.given_source import as_source, sharded_source
+from keras_noisy_student.sources.source import Source
 from keras_noisy_student.tasks.task import Task
 
 
@@ -39,18 +40,22 @@ def labeled_source(data: Any, *, name: str) -> Source:
     return source
 
 
-def same_examples_source(data: Any, labeled_spec: Any, *, name: str) -> Source:
+def same_examples_source(data: Any, labeled_spec: Any, *, name: str, num_shards: int | None = None) -> Source:
     """Wraps unlabelled examples and checks that they look like the labelled ones.
 
     Args:
-        data: arrays or an unbatched data set of `x`.
+        data: arrays or an unbatched data set of `x`, or a function `(num_shards, shard)` that returns one.
         labeled_spec: the spec of a labelled `x`.
         name: of the argument, for the error.
+        num_shards: for such a function; none is taken where it is `None`.
 
     Raises:
         ValueError: when structure, shape or dtype differ.
     """
-    source = as_source(data, name=name)
+    if num_shards is not None and callable(data):
+        source: Source = sharded_source(data, num_shards=num_shards, name=name)
+    else:
+        source = as_source(data, name=name)
     _check_same(source.element_spec, labeled_spec, name)
     return source
 

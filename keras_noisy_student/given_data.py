@@ -28,6 +28,15 @@ def checked_arrays(data: Any, *, name: str) -> Any:
 
 def check_dataset(dataset: tf.data.Dataset, *, name: str) -> None:
     """Raises a `ValueError` for a data set that has no end, no example or no tensors, or cannot be read."""
+    check_elements(dataset, name=name)
+    with reading(name):
+        is_empty = not list(dataset.take(1))
+    if is_empty:
+        raise ValueError(f"`{name}` must hold at least one example. Received: an empty data set.")
+
+
+def check_elements(dataset: tf.data.Dataset, *, name: str) -> None:
+    """Raises a `ValueError` for a data set that has no end or no tensors, without reading it."""
     if _is_infinite(dataset):
         raise ValueError(
             f"`{name}` must be finite. Received: a data set that repeats for ever. Remove its `.repeat()`."
@@ -39,10 +48,6 @@ def check_dataset(dataset: tf.data.Dataset, *, name: str) -> None:
             f"{dataset.element_spec}. A ragged tensor becomes dense by `x.to_tensor(shape=...)`, a sparse one by "
             "`tf.sparse.to_dense(x)`."
         )
-    with reading(name):
-        is_empty = not list(dataset.take(1))
-    if is_empty:
-        raise ValueError(f"`{name}` must hold at least one example. Received: an empty data set.")
 
 
 @contextlib.contextmanager

@@ -13,7 +13,8 @@ from keras_noisy_student.noise.noise import Noise, checked_noise
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.pseudo_labels.targets import training_targets
-from keras_noisy_student.sources import Source, as_source
+from keras_noisy_student.sources.given_source import as_source
+from keras_noisy_student.sources.source import Source
 
 POOL_CHANGED = (
     "The unlabelled pool has changed since it was annotated: other examples, or the same in another order. "

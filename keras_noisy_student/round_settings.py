@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import keras
 
-from keras_noisy_student.argument_checks import POSITIVE, is_integer
+from keras_noisy_student.argument_checks import POSITIVE, check_takes, is_integer
 from keras_noisy_student.joint_batch import num_pseudo_labeled
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
@@ -133,22 +133,8 @@ def value_at(setting: Any, round_index: int, *, name: str) -> Any:
             f"`{name}` must be a value, or a function of the round index. Received: the class {setting.__name__}. Pass "
             f"an instance, or `lambda round_index: {setting.__name__}(...)`."
         )
-    _check_takes_one_argument(setting, name)
+    check_takes(name, setting, 0, expected="the round index as its one argument, as in `lambda round_index: ...`")
     return setting(round_index)
-
-
-def _check_takes_one_argument(function: Callable[..., Any], name: str) -> None:
-    parameters = ""
-    try:
-        signature = inspect.signature(function)
-        parameters = str(signature)
-        signature.bind(0)
-    # A function written in C may say nothing of its arguments: a `ValueError`.
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"`{name}` given as a function must take the round index as its one argument, as in "
-            f"`lambda round_index: ...`. Received: {getattr(function, '__name__', function)}{parameters}."
-        ) from error
 
 
 def _check_fits(settings: RoundSettings, num_labeled: int, steps_per_execution: int) -> None:

@@ -12,7 +12,7 @@ from keras_noisy_student.argument_checks import is_integer
 from keras_noisy_student.data_checks import evaluation_source, labeled_source, read_labels, same_examples_source
 from keras_noisy_student.given_data import reading
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
-from keras_noisy_student.sources import Source
+from keras_noisy_student.sources.source import Source
 from keras_noisy_student.tasks.task import Task
 
 MAX_ROUNDS = 1000
@@ -87,8 +87,15 @@ class RunData:
                 first = fingerprint(next(iter(self.unlabeled.batches(_BATCH_SIZE))))
             description["unlabeled_source"] = type(self.unlabeled).__name__
             description["num_unlabeled"] = self.unlabeled.num_rows
+            description["pool_shards"] = self.unlabeled.num_parts
             description["first_unlabeled_fingerprints"] = hashlib.sha256(first.numpy().tobytes()).hexdigest()
         return description
+
+
+def _unlabeled_source(unlabeled: Any, labeled_spec: Any, pool_shards: Any) -> Source:
+    if not is_integer(pool_shards, at_least=1):
+        raise ValueError(f"`pool_shards` must be a positive integer. Received: pool_shards={pool_shards!r}.")
+    return same_examples_source(unlabeled, labeled_spec, num_shards=int(pool_shards), name="unlabeled")
 
 
 def _labeled_fingerprint(source: Source) -> int:
@@ -102,8 +109,10 @@ def _fingerprint_sums(batches: tf.data.Dataset) -> Iterator[int]:
         yield int(fingerprint(batch).numpy().astype(object).sum())
 
 
-def check_run_data(labeled: Any, unlabeled: Any, validation: Any, *, task: Task, num_rounds: int) -> RunData:
-    """Wraps and checks the arguments of `fit_rounds`.
+def check_run_data(
+    labeled: Any, unlabeled: Any, validation: Any, *, task: Task, num_rounds: int, pool_shards: int = 1
+) -> RunData:
+    """Wraps and checks the arguments of `fit_rounds`; `pool_shards` is that of `RoundSteps`.
 
     Raises:
         ValueError: for data that cannot be trained on, see `data_checks`.
@@ -119,7 +128,7 @@ def check_run_data(labeled: Any, unlabeled: Any, validation: Any, *, task: Task,
     data = RunData(
         labeled=labeled_examples,
         labels=labels,
-        unlabeled=None if unlabeled is None else same_examples_source(unlabeled, spec, name="unlabeled"),
+        unlabeled=None if unlabeled is None else _unlabeled_source(unlabeled, spec, pool_shards),
         validation=None if validation is None else evaluation_source(validation, spec, task, name="validation_data"),
     )
     if num_rounds > 0:

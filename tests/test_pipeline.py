@@ -20,7 +20,7 @@ from keras_noisy_student.pipeline import (
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.pseudo_labels.targets import encode
-from keras_noisy_student.sources import as_source
+from keras_noisy_student.sources.given_source import as_source
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.tasks.classification import Classification
 from tests.toy_data import NUM_CLASSES, NUM_FEATURES, distributions, features, labels, network

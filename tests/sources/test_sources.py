@@ -6,7 +6,9 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from keras_noisy_student.sources import ArraySource, StreamSource, as_source, shuffle_buffer
+from keras_noisy_student.sources.array_source import ArraySource
+from keras_noisy_student.sources.given_source import as_source
+from keras_noisy_student.sources.stream_source import StreamSource, shuffle_buffer
 from tests.toy_data import features, labels
 
 KEY = -3_000_000_000_000_000_019

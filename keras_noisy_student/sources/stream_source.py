@@ -1,0 +1,101 @@
+"""`StreamSource`: examples read from a `tf.data.Dataset`, in order or through a shuffle buffer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_noisy_student.noise import seeds
+from keras_noisy_student.sources.source import IsWanted, PoolBlock, Source, check_keeps_some
+
+_ENDLESS = np.iinfo(np.int64).max
+_SHUFFLE_BUFFER_BYTES = 512 << 20
+_MAX_SHUFFLE_BUFFER = 65_536
+
+
+class StreamSource(Source):
+    """Examples read from a `tf.data.Dataset`, shuffled through a buffer of at most 512 MiB.
+
+    Args:
+        numbered: a finite data set of `(row, example)` in a deterministic order, where the row, int64, is the place of
+            the example in the data that the user gave.
+        num_rows: how many there are, where that is known: a stream then begins late without reading what it skips.
+    """
+
+    def __init__(self, numbered: tf.data.Dataset, *, num_rows: int | None = None) -> None:
+        self._numbered = numbered
+        self.num_rows = num_rows
+        self.element_spec = numbered.element_spec[1]
+
+    def batches(self, batch_size: int) -> tf.data.Dataset:
+        """All examples once, in order."""
+        return self._numbered.batch(batch_size).map(lambda rows, examples: examples)
+
+    def blocks(self, batch_size: int, *, parts: Sequence[int], is_wanted: IsWanted) -> tf.data.Dataset:
+        """Reads through what is not wanted."""
+        return blocks_of_part(self._numbered, batch_size, part=0, is_wanted=is_wanted)
+
+    def shuffled_batches(self, batch_size: int, *, key: int, first_batch: int = 0) -> tf.data.Dataset:
+        """Each pass reads the whole data set through a shuffle buffer with a seed of its own."""
+        buffer = shuffle_buffer(self.element_spec)
+        first = first_batch * batch_size
+        passes_before = first // self.num_rows if self.num_rows else 0
+        position = passes_before * (self.num_rows or 0)
+
+        def one_pass(index: tf.Tensor) -> tf.data.Dataset:
+            # `shuffle` mixes the global seed into its own: with one set, the order would depend on it.
+            tf.compat.v1.get_default_graph().seed = None
+            return self._numbered.shuffle(buffer, seed=seeds.fold(key, index), reshuffle_each_iteration=False)
+
+        passes = tf.data.Dataset.range(passes_before, _ENDLESS).flat_map(one_pass)
+        placed = passes.enumerate(start=position).map(lambda place, example: (place, *example))
+        return placed.skip(first - position).batch(batch_size, drop_remainder=True)
+
+    def selected(self, repeats: np.ndarray, columns: tf.data.Dataset) -> "StreamSource":
+        """Drops, pairs and repeats row by row; the shuffle buffer then spreads the copies apart."""
+        check_keeps_some(repeats)
+        counted = tf.data.Dataset.zip(
+            _of_length(self._numbered, len(repeats)),
+            columns.unbatch(),
+            tf.data.Dataset.from_tensor_slices(repeats),
+        )
+        copies = counted.filter(lambda example, columns, count: count > 0).flat_map(
+            lambda example, columns, count: tf.data.Dataset.from_tensors((example[0], (example[1], columns))).repeat(
+                tf.cast(count, tf.int64)
+            )
+        )
+        return StreamSource(copies, num_rows=int(repeats.sum(dtype=np.int64)))
+
+    def kept(self, is_kept: np.ndarray, *, part_rows: Sequence[int]) -> "StreamSource":
+        """Reads through what is dropped."""
+        check_keeps_some(is_kept)
+        return StreamSource(kept_examples(self._numbered, is_kept), num_rows=int(is_kept.sum()))
+
+
+def blocks_of_part(numbered: tf.data.Dataset, batch_size: int, *, part: int, is_wanted: IsWanted) -> tf.data.Dataset:
+    """The wanted blocks of a data set of `(row, example)`, and the empty one that ends it."""
+    batches = numbered.batch(batch_size)
+    end = tf.nest.map_structure(lambda spec: tf.zeros([0, *spec.shape[1:]], spec.dtype), batches.element_spec)
+    part_of_all = tf.constant(part, tf.int64)
+    blocks = batches.concatenate(tf.data.Dataset.from_tensors(end)).enumerate()
+    wanted = blocks.filter(lambda number, batch: (tf.size(batch[0]) == 0) | is_wanted(part_of_all, number))
+    return wanted.map(lambda number, batch: PoolBlock(part_of_all, number, *batch))
+
+
+def kept_examples(numbered: tf.data.Dataset, is_kept: np.ndarray) -> tf.data.Dataset:
+    """The kept ones of a data set, which fails where it has another length."""
+    marked = tf.data.Dataset.zip(_of_length(numbered, len(is_kept)), tf.data.Dataset.from_tensor_slices(is_kept))
+    return marked.filter(lambda example, is_kept: is_kept).map(lambda example, is_kept: example)
+
+
+def shuffle_buffer(element_spec: Any) -> int:
+    """How many examples fit the shuffle buffer: 512 MiB of them, at most 65,536."""
+    example_bytes: int = sum(
+        (spec.shape.num_elements() or 1) * spec.dtype.size for spec in tf.nest.flatten(element_spec)
+    )
+    return max(1, min(_MAX_SHUFFLE_BUFFER, _SHUFFLE_BUFFER_BYTES // example_bytes))
+
+
+def _of_length(dataset: tf.data.Dataset, length: int) -> tf.data.Dataset:
+    return dataset.apply(tf.data.experimental.assert_cardinality(length))
