@@ -78,7 +78,8 @@ def join(*parts: tf.data.Dataset, noise: Noise) -> tf.data.Dataset:
     def augment(*examples: Examples) -> tuple[Examples, ...]:
         return tuple(part._replace(x=noise.augment(part.x, part.noise_seed)) for part in examples)
 
-    batches = tf.data.Dataset.zip(parts)
+    # Each part is read ahead by itself, or they would wait for each other.
+    batches = tf.data.Dataset.zip(tuple(part.prefetch(tf.data.AUTOTUNE) for part in parts))
     if noise.placement == "pipeline":
         batches = batches.map(augment, num_parallel_calls=tf.data.AUTOTUNE)
     return batches.prefetch(tf.data.AUTOTUNE)

@@ -196,7 +196,8 @@ def _selected_pass(kind, repeats):
 
 
 @pytest.mark.parametrize(
-    "repeats", [[1] * 9, [0, 1, 0, 2, 0], [3], [5, 0, 1], np.random.default_rng(0).integers(0, 4, 30).tolist()]
+    "repeats",
+    [[1] * 9, [1, 0, 0, 1], [0, 1, 0, 2, 0], [3], [5, 0, 1], np.random.default_rng(0).integers(0, 4, 30).tolist()],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_selected_repeats_every_example_as_asked_beside_its_own_row(kind, repeats):
