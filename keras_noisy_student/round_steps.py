@@ -21,7 +21,8 @@ from keras_noisy_student.promotion import Promotion
 from keras_noisy_student.pseudo_labels.annotate import annotate
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
 from keras_noisy_student.pseudo_labels.select import Selection, select
-from keras_noisy_student.pseudo_labels.store import PseudoLabels, StoreWriter
+from keras_noisy_student.pseudo_labels.store import PseudoLabels
+from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
 from keras_noisy_student.round_settings import PerRound, RoundSettings, value_at
 from keras_noisy_student.run_data import RunData
 from keras_noisy_student.run_directory.epoch_checkpoints import EpochCheckpoint
@@ -29,6 +30,7 @@ from keras_noisy_student.run_directory.run_directory import RunDirectory
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.student_builder import StudentBuilder
 from keras_noisy_student.tasks.task import Task
+from keras_noisy_student.workers import worker_of
 
 
 class RoundSteps(PromotedStudent):
@@ -50,6 +52,11 @@ class RoundSteps(PromotedStudent):
 
     rows_per_shard: int = 65_536
     """Annotated examples in a shard of the store: what is annotated again at most when a run is stopped."""
+
+    pool_shards: int = 16
+    """The number of shards that `unlabeled`, given as a function, is asked for; each is annotated by one worker.
+
+    At least as many as there are ever workers, since the order of the pool, and so the run, depends on it."""
 
     _run: RunDirectory
     _students: StudentBuilder
@@ -80,12 +87,19 @@ class RoundSteps(PromotedStudent):
             self._run.pseudo_labels_path(settings.index),
             made_by={"teacher": weights_digest(teacher.network), "batch_size": batch_size},
             blocks_per_shard=max(1, self.rows_per_shard // batch_size),
+            num_parts=data.pool.num_parts,
+            worker=worker_of(tf.distribute.get_strategy()),
             before_shard=self._run.lock.check,
         )
-        if not store.is_finished():
-            self._tell(f"Round {settings.index}: the teacher annotates the unlabelled pool")
-        pool = data.pool.batches(batch_size)
-        return annotate(teacher.network, pool, self.task, store=store, verbose=self._verbose == 1)
+        return annotate(
+            teacher.network,
+            data.pool,
+            self.task,
+            store=store,
+            batch_size=batch_size,
+            announce=lambda: self._tell(f"Round {settings.index}: the teacher annotates the unlabelled pool"),
+            verbose=self._verbose == 1,
+        )
 
     def select(self, pseudo_labels: PseudoLabels, settings: RoundSettings) -> Selection:
         """Filters by confidence and balances the classes. Called after `annotate`."""

@@ -167,7 +167,8 @@ class NoisyStudentTrainer(RoundSteps):
 
         Args:
             labeled: a pair of arrays `(x, y)`, or a `tf.data.Dataset` of unbatched `(x, y)`.
-            unlabeled: an array of `x`, or an unbatched data set of it in a deterministic order.
+            unlabeled: an array of `x`, an unbatched data set of it in a deterministic order, or a function
+                `(num_shards, shard)` that returns such a data set for each of `pool_shards` shards.
             num_rounds: students to train after the first teacher; 0 trains the teacher alone.
             batch_size: by round: labelled examples in a batch.
             epochs: by round: epochs to train.
@@ -189,7 +190,14 @@ class NoisyStudentTrainer(RoundSteps):
         """
         if self._compiled is None:
             raise ValueError("The trainer is not compiled. Call `compile(optimizer=...)` before `fit_rounds`.")
-        data = check_run_data(labeled, unlabeled, validation_data, task=self.task, num_rounds=num_rounds)
+        data = check_run_data(
+            labeled,
+            unlabeled,
+            validation_data,
+            task=self.task,
+            num_rounds=num_rounds,
+            pool_shards=self.pool_shards,
+        )
         rounds = resolve_rounds(
             {
                 "noise": self._noise,

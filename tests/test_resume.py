@@ -146,7 +146,7 @@ def test_a_run_that_dies_in_training_goes_on_at_the_last_finished_epoch(tmp_path
 
 def test_a_run_that_dies_in_annotation_goes_on_at_the_last_finished_shard(tmp_path, whole, monkeypatch):
     def die_at_the_third_shard(path, write):
-        if "shard-00002.columns" in path:
+        if "shard-00000-00002.columns" in path:
             raise Killed
         return atomic_files.write_atomically(path, write)
 
@@ -168,9 +168,9 @@ KINDS = [
     "student.weights.h5",
     "record.json",
     "annotation.json",
-    "shard-00000.columns.tfrecord",
-    "shard-00000.json",
-    "shard-00003.targets.tfrecord",
+    "shard-00000-00000.columns.tfrecord",
+    "shard-00000-00000.json",
+    "shard-00000-00003.targets.tfrecord",
     "manifest.json",
 ]
 
@@ -238,13 +238,13 @@ def test_a_full_disk_stops_the_run_and_the_last_good_state_goes_on(tmp_path, who
 def test_damage_to_unfinished_work_is_named_and_made_good(tmp_path, whole):
     start_and_die(tmp_path, kills={1: [KillAt(2, 1)]})
     flip(tmp_path / "round_01/checkpoints/epoch-00002.tfrecord")
-    truncate(tmp_path / "round_01/pseudo_labels/shard-00001.targets.tfrecord")
+    truncate(tmp_path / "round_01/pseudo_labels/shard-00000-00001.targets.tfrecord")
     with pytest.warns(UserWarning) as caught:
         result = start(tmp_path)
     named = [str(warning.message).split(" is damaged")[0] for warning in caught if warning.category is UserWarning]
     assert named == [
         f"{tmp_path}/round_01/checkpoints/epoch-00002.tfrecord",
-        f"{tmp_path}/round_01/pseudo_labels/shard-00001.targets.tfrecord",
+        f"{tmp_path}/round_01/pseudo_labels/shard-00000-00001.targets.tfrecord",
     ]
     assert result == whole
 

@@ -5,8 +5,9 @@ import tensorflow as tf
 
 from keras_noisy_student.pseudo_labels.annotate import annotate
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
-from keras_noisy_student.pseudo_labels.store import StoreWriter
+from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
 from keras_noisy_student.pseudo_labels.targets import decode
+from keras_noisy_student.sources.given_source import as_source
 from keras_noisy_student.tasks.classification import Classification
 from tests.toy_data import NUM_CLASSES, NUM_FEATURES, all_columns, features, network
 
@@ -14,9 +15,10 @@ NUM_ROWS = 7
 
 
 def _annotate(teacher, x, directory, *, batch_size=3, verbose=False, **task_arguments):
-    pool = tf.data.Dataset.from_tensor_slices(x).batch(batch_size)
+    pool = x if isinstance(x, tf.data.Dataset) else tf.data.Dataset.from_tensor_slices(x)
     task = Classification(NUM_CLASSES, **task_arguments)
-    return annotate(teacher, pool, task, store=_store(directory), verbose=verbose)
+    pool = as_source(pool, name="unlabeled")
+    return annotate(teacher, pool, task, store=_store(directory), batch_size=batch_size, verbose=verbose)
 
 
 def _store(directory, blocks_per_shard=2):
@@ -106,24 +108,23 @@ def _files(directory):
     [
         ([], []),
         (["manifest.json"], []),
-        (["manifest.json", "shard-00001.json"], [6, 7, 8, 9]),
-        (["shard-00000.json"], [0, 1, 2, 3, 4, 5]),
-        (["shard-00001.targets.tfrecord", "shard-00000.columns.tfrecord"], list(range(10))),
+        (["manifest.json", "shard-00000-00001.json"], [6, 7, 8, 9]),
+        (["shard-00000-00000.json"], [0, 1, 2, 3, 4, 5]),
+        (["shard-00000-00001.targets.tfrecord", "shard-00000-00000.columns.tfrecord"], list(range(10))),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.* is missing")
 @pytest.mark.parametrize("is_known", [True, False])
 def test_only_the_shards_that_are_missing_are_annotated_again(tmp_path, lost, seen_again, is_known):
     x = features(10)
-    pool = tf.data.Dataset.from_tensor_slices(x).filter(lambda x: True) if not is_known else None
-    pool = (pool or tf.data.Dataset.from_tensor_slices(x)).batch(3)
-    task = Classification(NUM_CLASSES)
-    annotate(network(), pool, task, store=_store(tmp_path), verbose=False)
+    pool = tf.data.Dataset.from_tensor_slices(x)
+    pool = pool if is_known else pool.filter(lambda x: True)
+    _annotate(network(), pool, tmp_path)
     before = _files(tmp_path)
     for name in lost:
         (tmp_path / name).unlink()
     teacher, seen = _counted_teacher()
-    pseudo_labels = annotate(teacher, pool, task, store=_store(tmp_path), verbose=False)
+    pseudo_labels = _annotate(teacher, pool, tmp_path)
     assert sorted(seen) == sorted(x[seen_again, 0].tolist())
     assert _files(tmp_path) == before
     np.testing.assert_array_equal(all_columns(pseudo_labels)["fingerprint"], fingerprint(x))
@@ -132,7 +133,7 @@ def test_only_the_shards_that_are_missing_are_annotated_again(tmp_path, lost, se
 def test_the_row_in_an_error_counts_from_the_beginning_of_the_pool_when_annotation_goes_on(tmp_path):
     x = features(20)
     _annotate(network(), x, tmp_path)
-    for name in ("manifest.json", "shard-00002.json"):
+    for name in ("manifest.json", "shard-00000-00002.json"):
         (tmp_path / name).unlink()
     x[17] = np.nan
     with pytest.raises(ValueError, match="the first at row 17"):
@@ -147,9 +148,8 @@ def test_shows_progress_only_when_asked(tmp_path, capsys):
 
 
 def test_a_pool_of_unknown_length_is_annotated_whole_and_ends_its_line_of_progress(tmp_path, capsys):
-    pool = tf.data.Dataset.from_tensor_slices(features(NUM_ROWS)).filter(lambda x: True).batch(3)
-    task = Classification(NUM_CLASSES)
-    assert len(annotate(network(), pool, task, store=_store(tmp_path), verbose=True)) == NUM_ROWS
+    pool = tf.data.Dataset.from_tensor_slices(features(NUM_ROWS)).filter(lambda x: True)
+    assert len(_annotate(network(), pool, tmp_path, verbose=True)) == NUM_ROWS
     printed = capsys.readouterr().out
     assert "3/Unknown" in printed
     assert printed.endswith("\n")
