@@ -34,6 +34,12 @@ def faults(monkeypatch):
     return load("faults")
 
 
+@pytest.fixture
+def stages(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return load("stages")
+
+
 def event(phase, *, seconds=0.0, number=0, examples=0):
     return importlib.import_module("faults_life").Event(seconds, phase, 0, number, examples)
 
@@ -166,3 +172,26 @@ def test_faults_tells_runs_apart_by_their_results_and_their_files(faults, tmp_pa
         "round_01/student.weights.h5",
     ]
     assert unkilled.differences(directory, SimpleNamespace(result=None)) == ["the run did not end"]
+
+
+def test_stages_measures_every_stage(stages, tmp_path):
+    stages.main(["--quick", "--repeats", "1", "--json", str(tmp_path / "figures.json")])
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    details = figures.pop("details")
+    assert figures.keys() == details.keys()
+    assert set(figures) == {"train_step_overhead", "annotate_efficiency", "join_efficiency", "join_efficiency_arrays"}
+    assert all(figure > 0 for figure in figures.values())
+
+
+def test_stages_compares_pairs_in_turns(stages):
+    calls = []
+    pairs = stages.alternated(lambda: calls.append("ours") or 2.0, lambda: calls.append("floor") or 1.0, repeats=2)
+    assert calls == ["ours", "floor", "floor", "ours", "ours", "floor"]
+    assert pairs == [(2.0, 1.0)] * 2
+
+
+def test_stages_takes_the_median_ratio_of_seconds_for_an_overhead_and_of_throughputs_for_an_efficiency(stages):
+    pairs = [(2.0, 1.0), (3.0, 2.0), (40.0, 10.0)]
+    figures = stages.figures_of(pairs, is_overhead=True)
+    assert figures == {"ratio": 2.0, "smallest": 1.5, "largest": 4.0, "ours_seconds": 3.0, "floor_seconds": 2.0}
+    assert stages.figures_of(pairs, is_overhead=False)["ratio"] == 0.5
