@@ -92,7 +92,7 @@ class _Counted(keras.layers.Layer):
         return x
 
 
-def _counted_teacher():
+def counted_teacher():
     counted = _Counted()
     teacher = keras.Sequential([keras.Input((NUM_FEATURES,)), counted, network()])
     counted.seen.clear()
@@ -123,7 +123,7 @@ def test_only_the_shards_that_are_missing_are_annotated_again(tmp_path, lost, se
     before = _files(tmp_path)
     for name in lost:
         (tmp_path / name).unlink()
-    teacher, seen = _counted_teacher()
+    teacher, seen = counted_teacher()
     pseudo_labels = _annotate(teacher, pool, tmp_path)
     assert sorted(seen) == sorted(x[seen_again, 0].tolist())
     assert _files(tmp_path) == before
