@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_noisy_student.pseudo_labels.select import Selection
+from keras_noisy_student.pseudo_labels.selection import Selection
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_noisy_student import pipeline
@@ -20,7 +19,8 @@ from keras_noisy_student.promoted_student import PromotedStudent
 from keras_noisy_student.promotion import Promotion
 from keras_noisy_student.pseudo_labels.annotate import annotate
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
-from keras_noisy_student.pseudo_labels.select import Selection, select
+from keras_noisy_student.pseudo_labels.select import select
+from keras_noisy_student.pseudo_labels.selection import Selection
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
 from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
 from keras_noisy_student.round_settings import PerRound, RoundSettings, value_at
@@ -104,7 +104,7 @@ class RoundSteps(PromotedStudent):
     def select(self, pseudo_labels: PseudoLabels, settings: RoundSettings) -> Selection:
         """Filters by confidence and balances the classes. Called after `annotate`."""
         return select(
-            np.concatenate(list(pseudo_labels.columns)),
+            pseudo_labels.columns,
             settings.pseudo_labeling,
             num_classes=self.task.num_classes,
             seed=self._key("select", settings),

@@ -7,13 +7,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from keras_noisy_student.history import RoundRecord, RoundsHistory
-from keras_noisy_student.pseudo_labels.select import Selection
+from keras_noisy_student.pseudo_labels.selection import Selection
 from tests.toy_data import network
 
 SELECTION = Selection(
     repeats=np.int32([0, 1, 3, 1]),
-    class_ids=np.array([0, 0, 1, 2]),
-    num_classes=3,
+    class_counts=np.array([2, 1, 1]),
+    selected_class_counts=np.array([1, 3, 1]),
     mean_confidence=0.625,
 )
 METRICS = {"loss": 1.0, "val_accuracy": 0.8}

@@ -321,8 +321,8 @@ def test_every_step_of_a_round_can_be_overridden_alone():
         def select(self, pseudo_labels, settings):
             selection = super().select(pseudo_labels, settings)
             scores = np.concatenate([block["score"] for block in pseudo_labels.columns])
-            selection.repeats[scores < np.median(scores)] = 0
-            return selection
+            repeats = np.where(scores < np.median(scores), 0, selection.repeats)
+            return selection.with_repeats(repeats, pseudo_labels.columns)
 
     record = fit(make_trainer(trainer_class=OnlyTheMostConfidentHalf))[1]
     assert record.num_kept == sum(record.selected_class_counts) == 60
@@ -403,8 +403,7 @@ def test_a_selection_that_keeps_nothing_is_refused():
     class Nothing(kns.NoisyStudentTrainer):
         def select(self, pseudo_labels, settings):
             selection = super().select(pseudo_labels, settings)
-            selection.repeats[:] = 0
-            return selection
+            return selection.with_repeats(0 * selection.repeats, pseudo_labels.columns)
 
     with pytest.raises(ValueError, match=r"selection must keep at least one example\. Received: 0 of 120"):
         fit(make_trainer(trainer_class=Nothing))

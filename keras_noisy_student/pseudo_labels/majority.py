@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from keras_noisy_student.pseudo_labels.select import Selection
+from keras_noisy_student.pseudo_labels.selection import Selection
 
 
 def warn_of_majority(selection: Selection, labels: np.ndarray) -> None:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from keras_noisy_student.pseudo_labels.majority import warn_of_majority
-from keras_noisy_student.pseudo_labels.select import Selection
+from keras_noisy_student.pseudo_labels.selection import Selection
 
 
 def _selection(counts):
-    class_ids = np.repeat(np.arange(len(counts)), counts)
-    return Selection(np.ones(len(class_ids), np.int32), class_ids, num_classes=len(counts), mean_confidence=0.9)
+    counts = np.array(counts)
+    return Selection(np.ones(counts.sum(), np.int32), counts, counts, mean_confidence=0.9)
 
 
 def test_a_class_that_takes_most_pseudo_labels_is_named_with_the_figures():
