@@ -65,6 +65,11 @@ class RoundSettings:
                 f"{self.index}."
             )
 
+    @property
+    def is_relabeling(self) -> bool:
+        """Whether the round annotates what the selection of the round before kept."""
+        return self.index > 0 and self.pseudo_labeling.annotate == "kept"
+
     def used(self) -> dict[str, Any]:
         """The settings that this round uses, by name: the first teacher has no pseudo-labels."""
         settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -108,6 +113,8 @@ def resolve_rounds(
             values["steps_per_epoch"] = max(1, num_labeled // values["batch_size"])
         rounds.append(RoundSettings(index=index, **values))
         _check_fits(rounds[-1], num_labeled, steps_per_execution)
+        if rounds[-1].is_relabeling:
+            _check_follows_a_selection(rounds[-1], rounds[-2])
     return rounds
 
 
@@ -135,6 +142,18 @@ def value_at(setting: Any, round_index: int, *, name: str) -> Any:
         )
     check_takes(name, setting, 0, expected="the round index as its one argument, as in `lambda round_index: ...`")
     return setting(round_index)
+
+
+def _check_follows_a_selection(settings: RoundSettings, before: RoundSettings) -> None:
+    has_selection = before.index > 0 and before.pseudo_labeling.annotate != "online"
+    if not has_selection:
+        raise ValueError(
+            'annotate="kept" annotates what the selection of the round before kept. Received: annotate="kept" in round '
+            f"{settings.index}, and in round {before.index} "
+            + ("nothing is annotated" if before.index == 0 else 'annotate="online", which selects nothing')
+            + '. Use annotate="stored" there first: `pseudo_labeling=lambda round_index: PseudoLabeling(annotate='
+            f'"stored" if round_index <= {max(1, before.index)} else "kept")`.'
+        )
 
 
 def _check_fits(settings: RoundSettings, num_labeled: int, steps_per_execution: int) -> None:

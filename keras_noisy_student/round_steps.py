@@ -23,10 +23,12 @@ from keras_noisy_student.pseudo_labels.select import select
 from keras_noisy_student.pseudo_labels.selection import Selection
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
 from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
+from keras_noisy_student.relabeling import pool_of_round
 from keras_noisy_student.round_settings import PerRound, RoundSettings, value_at
 from keras_noisy_student.run_data import RunData
 from keras_noisy_student.run_directory.epoch_checkpoints import EpochCheckpoint
 from keras_noisy_student.run_directory.run_directory import RunDirectory
+from keras_noisy_student.sources.source import Source
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.student_builder import StudentBuilder
 from keras_noisy_student.tasks.task import Task
@@ -59,6 +61,7 @@ class RoundSteps(PromotedStudent):
     At least as many as there are ever workers, since the order of the pool, and so the run, depends on it."""
 
     _run: RunDirectory
+    _rounds: Sequence[RoundSettings]
     _students: StudentBuilder
     _promotion: Promotion
     _callbacks: PerRound[Sequence[keras.callbacks.Callback]] | None
@@ -83,17 +86,21 @@ class RoundSteps(PromotedStudent):
     def annotate(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> PseudoLabels:
         """Labels the pool with the un-noised teacher. Not called in round 0, nor for online annotation."""
         batch_size = self.inference_batch_size
+        pool = self._pool(data, settings)
+        made_by = {"teacher": weights_digest(teacher.network), "batch_size": batch_size}
+        if pool.kept_digest is not None:
+            made_by["kept"] = pool.kept_digest
         store = StoreWriter(
             self._run.pseudo_labels_path(settings.index),
-            made_by={"teacher": weights_digest(teacher.network), "batch_size": batch_size},
+            made_by=made_by,
             blocks_per_shard=max(1, self.rows_per_shard // batch_size),
-            num_parts=data.pool.num_parts,
+            num_parts=pool.num_parts,
             worker=worker_of(tf.distribute.get_strategy()),
             before_shard=self._run.lock.check,
         )
         return annotate(
             teacher.network,
-            data.pool,
+            pool,
             self.task,
             store=store,
             batch_size=batch_size,
@@ -134,7 +141,7 @@ class RoundSteps(PromotedStudent):
         if pseudo_labels is None or selection is None:
             unlabeled = pipeline.unlabeled_examples(data.pool, batch_size, key=key, first_batch=first_step)
             return pipeline.join(labeled, unlabeled, noise=settings.noise)
-        selected = data.pool.selected(selection.repeats, pseudo_labels.rows())
+        selected = self._pool(data, settings).selected(selection.repeats, pseudo_labels.rows())
         pseudo_labeled = pipeline.pseudo_labeled_examples(
             selected,
             settings.pseudo_labeling,
@@ -205,6 +212,11 @@ class RoundSteps(PromotedStudent):
         """What is kept of the round: the last logs, with the validation of the weights that training left."""
         metrics = {name: values[-1] for name, values in epochs.items()} | self._validate(student, data)
         return RoundRecord.of(settings.index, student.network, epochs, selection, metrics=metrics)
+
+    def _pool(self, data: RunData, settings: RoundSettings) -> Source:
+        """What a round annotates and trains on."""
+        rounds = self._rounds[: settings.index + 1]
+        return pool_of_round(data.pool, rounds, path_of=self._run.pseudo_labels_path, select=self.select)
 
     def _key(self, purpose: str, settings: RoundSettings) -> int:
         return seeds.stream_key(self._seed, purpose, settings.index)

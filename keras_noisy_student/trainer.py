@@ -211,6 +211,7 @@ class NoisyStudentTrainer(RoundSteps):
             num_labeled=len(data.labels),
             steps_per_execution=self._compiled.steps_per_execution,
         )
+        self._rounds = rounds
         if not callable(callbacks):
             check_callbacks(callbacks)
         self._callbacks = callbacks
@@ -274,7 +275,7 @@ class NoisyStudentTrainer(RoundSteps):
         student = self._claimed_student(teacher, data, settings)
         checkpoint = self._run.checkpoints(settings.index).last()
         pseudo_labels, selection = None, None
-        if teacher is not None and settings.pseudo_labeling.annotate == "stored":
+        if teacher is not None and settings.pseudo_labeling.annotate != "online":
             pseudo_labels = self.annotate(teacher, data, settings)
             selection = self.select(pseudo_labels, settings)
             warn_of_majority(selection, data.labels)

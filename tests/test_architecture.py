@@ -17,7 +17,7 @@ ROWS = [
     ["student"],
     ["run_directory", "callback_state"],
     ["averaged_weights", "distributed_model", "non_finite", "optimizers", "serving", "history"],
-    ["networks", "run_data", "round_settings", "promotion"],
+    ["networks", "run_data", "round_settings", "relabeling", "promotion"],
     ["data_checks"],
     ["pipeline"],
     ["joint_batch"],

@@ -18,7 +18,8 @@ class PseudoLabeling:
             and duplicates those of a smaller class at random up to N; `"auto"` takes for N the mean number of kept
             examples of the classes that have any, rounded up, so that the selection stays about as large as it was;
             `None` leaves the classes as they are.
-        annotate: `"stored"` labels the pool once per round and stores the result; `"online"` stores nothing: the
+        annotate: `"stored"` labels the pool once per round and stores the result; `"kept"` does the same, from round 2
+            on, for those examples alone that the selection of the round before kept; `"online"` stores nothing: the
             teacher runs inside the training step on the clean examples, and the threshold becomes a weight of 0 or 1.
 
     Raises:
@@ -36,11 +37,11 @@ class PseudoLabeling:
     temperature: float = 1.0
     confidence_threshold: float = 0.0
     examples_per_class: int | Literal["auto"] | None = None
-    annotate: Literal["stored", "online"] = "stored"
+    annotate: Literal["stored", "kept", "online"] = "stored"
 
     def __post_init__(self) -> None:
         check_choice("labels", self.labels, ("soft", "hard"))
-        check_choice("annotate", self.annotate, ("stored", "online"))
+        check_choice("annotate", self.annotate, ("stored", "kept", "online"))
         if self.temperature not in POSITIVE:
             raise ValueError(f"`temperature` must be positive. Received: temperature={self.temperature!r}.")
         FROM_0_BELOW_1.check("confidence_threshold", self.confidence_threshold)

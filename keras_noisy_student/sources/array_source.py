@@ -60,6 +60,7 @@ class ArraySource(Source):
 
     def selected(self, repeats: np.ndarray, columns: tf.data.Dataset) -> "ArraySource":
         """Reads into memory, beside the arrays, those `columns` whose examples are used."""
+        check_keeps_some(repeats)
         self._check_num_rows(repeats)
         return _SelectedArrays(
             self._arrays,
@@ -68,13 +69,12 @@ class ArraySource(Source):
             column_rows=np.repeat(np.cumsum(repeats > 0) - 1, repeats),
         )
 
-    def kept(self, is_kept: np.ndarray, *, part_rows: Sequence[int]) -> "ArraySource":
+    def _kept(self, is_kept: np.ndarray, part_rows: Sequence[int]) -> "ArraySource":
         """Copies no array."""
         self._check_num_rows(is_kept)
         return ArraySource(self._arrays, rows=self._rows.numpy()[is_kept])
 
     def _check_num_rows(self, repeats: np.ndarray) -> None:
-        check_keeps_some(repeats)
         if len(repeats) != self.num_rows:
             raise ValueError(
                 f"The unlabelled pool has changed since it was annotated: it had {len(repeats)} examples, received "

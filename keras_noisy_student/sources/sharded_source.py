@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from keras_noisy_student.sources.source import IsWanted, check_keeps_some
+from keras_noisy_student.sources.source import IsWanted
 from keras_noisy_student.sources.stream_source import StreamSource, blocks_of_part, kept_examples
 
 
@@ -38,9 +38,8 @@ class ShardedSource(StreamSource):
             [blocks_of_part(self._parts[part], batch_size, part=part, is_wanted=is_wanted) for part in parts]
         )
 
-    def kept(self, is_kept: np.ndarray, *, part_rows: Sequence[int]) -> "ShardedSource":
+    def _kept(self, is_kept: np.ndarray, part_rows: Sequence[int]) -> "ShardedSource":
         """Reads through what is dropped, each shard by its own part of `is_kept`."""
-        check_keeps_some(is_kept)
         parts_kept = np.split(is_kept, np.cumsum(part_rows)[:-1])
         return ShardedSource(
             kept_examples(self._numbered, is_kept),

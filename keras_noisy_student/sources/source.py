@@ -6,6 +6,7 @@ shuffled passes (to train), which is a pure function of a key and the position.
 
 import abc
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -37,6 +38,8 @@ class Source(abc.ABC):
     """Number of examples, where it is known without reading them."""
     num_parts: int = 1
     """Parts that are read independently of each other; their examples follow one another."""
+    kept_digest: str | None = None
+    """What tells which of the user's examples these are; `None` where they are all of them."""
 
     @abc.abstractmethod
     def batches(self, batch_size: int) -> tf.data.Dataset:
@@ -86,7 +89,6 @@ class Source(abc.ABC):
             ValueError: when nothing is left.
         """
 
-    @abc.abstractmethod
     def kept(self, is_kept: np.ndarray, *, part_rows: Sequence[int]) -> "Source":
         """The examples that are kept, each once, in the same order and parts.
 
@@ -97,6 +99,14 @@ class Source(abc.ABC):
         Raises:
             ValueError: when nothing is left.
         """
+        check_keeps_some(is_kept)
+        source = self._kept(is_kept, part_rows)
+        source.kept_digest = sha256((self.kept_digest or "").encode() + np.packbits(is_kept).tobytes()).hexdigest()
+        return source
+
+    @abc.abstractmethod
+    def _kept(self, is_kept: np.ndarray, part_rows: Sequence[int]) -> "Source":
+        """Does it."""
 
 
 def check_keeps_some(repeats: np.ndarray) -> None:

@@ -61,9 +61,8 @@ class StreamSource(Source):
         paired = tf.data.Dataset.zip(_of_length(self._numbered, len(repeats)), columns.unbatch())
         return StreamSource(_repeated(paired, repeats).map(_beside_columns), num_rows=int(repeats.sum(dtype=np.int64)))
 
-    def kept(self, is_kept: np.ndarray, *, part_rows: Sequence[int]) -> "StreamSource":
+    def _kept(self, is_kept: np.ndarray, part_rows: Sequence[int]) -> "StreamSource":
         """Reads through what is dropped."""
-        check_keeps_some(is_kept)
         return StreamSource(kept_examples(self._numbered, is_kept), num_rows=int(is_kept.sum()))
 
 

@@ -41,7 +41,7 @@ def test_refuses_other_labels(labels):
 
 @pytest.mark.parametrize("annotate", ["offline", None])
 def test_refuses_another_way_to_annotate(annotate):
-    message = rf'`annotate` must be "stored" or "online"\. Received: annotate={annotate!r}\.'
+    message = rf'`annotate` must be "stored", "kept" or "online"\. Received: annotate={annotate!r}\.'
     with pytest.raises(ValueError, match=message):
         PseudoLabeling(annotate=annotate)
 

@@ -1,0 +1,50 @@
+"""Relabelling: what a round annotates that takes only what the selection of the round before kept."""
+
+from collections.abc import Callable, Sequence
+
+from keras_noisy_student.pseudo_labels.selection import Selection
+from keras_noisy_student.pseudo_labels.store import PseudoLabels
+from keras_noisy_student.round_settings import RoundSettings
+from keras_noisy_student.sources.source import Source
+from keras_noisy_student.storage.checksums import DamagedFileError
+
+
+def pool_of_round(
+    pool: Source,
+    rounds: Sequence[RoundSettings],
+    *,
+    path_of: Callable[[int], str],
+    select: Callable[[PseudoLabels, RoundSettings], Selection],
+) -> Source:
+    """The examples that the last one of some rounds annotates and trains on.
+
+    The selections before it are not kept on disk: they follow from the stores and the settings of their rounds.
+
+    Args:
+        pool: the whole unlabelled pool.
+        rounds: the settings of all rounds up to the one that is asked for.
+        path_of: from the index of a round to the directory of its store.
+        select: selects from the store of a round by its settings.
+
+    Raises:
+        DamagedFileError: when the store of a round before is missing or damaged.
+    """
+    num_kept = next(back for back, settings in enumerate(reversed(rounds)) if not settings.is_relabeling)
+    for before in rounds[len(rounds) - 1 - num_kept : -1]:
+        pseudo_labels = _open(path_of(before.index), before.index)
+        is_kept = select(pseudo_labels, before).repeats > 0
+        pool = pool.kept(is_kept, part_rows=pseudo_labels.part_rows)
+    return pool
+
+
+def _open(path: str, round_index: int) -> PseudoLabels:
+    try:
+        pseudo_labels = PseudoLabels(path)
+        pseudo_labels.check_columns()
+    except DamagedFileError as error:
+        raise DamagedFileError(
+            f'{error} With annotate="kept", round {round_index + 1} needs it to tell what the selection of round '
+            f"{round_index} kept. Put it back as it was, or delete the directory of round {round_index} to make that "
+            "round again."
+        ) from error
+    return pseudo_labels
