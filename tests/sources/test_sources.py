@@ -306,3 +306,19 @@ def test_refuses_a_data_set_without_end():
 )
 def test_the_shuffle_buffer_fits_512_mebibytes(spec, expected):
     assert shuffle_buffer(spec) == expected
+
+
+def test_a_selection_from_arrays_holds_only_the_columns_that_are_used():
+    blocks = []
+
+    def read_block():
+        for block in _columns(1000, block_size=10):
+            blocks.append(block)
+            yield block
+
+    columns = tf.data.Dataset.from_generator(read_block, output_signature=_columns(1000, 10).element_spec)
+    repeats = np.zeros(1000, "int32")
+    repeats[[3, 500, 501]] = (2, 1, 1)
+    selected = _source("arrays", np.arange(1000)).selected(repeats, columns)
+    assert len(blocks) == 100
+    assert {name: array.shape[0] for name, array in selected._columns.items()} == {"row": 3, "square": 3}
