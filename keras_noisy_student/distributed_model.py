@@ -5,12 +5,13 @@ What Keras needs help with under `tf.distribute` stands here, each with a test t
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_noisy_student.round_settings import RoundSettings
 
 
 class DistributedModel(keras.Model):
@@ -19,13 +20,17 @@ class DistributedModel(keras.Model):
     Create and compile it inside the `scope()` of the strategy, as any Keras model.
     """
 
-    def compile(self, optimizer: Any, *, jit_compile: bool | str, **kwargs: Any) -> None:
-        """Compiles as `keras.Model.compile` does.
+    def check_compiled(self, metrics: Sequence[Any], *, jit_compile: bool | str) -> None:
+        """Raises a `ValueError` for what cannot train on several replicas; call it once `compile` has run.
 
-        Raises:
-            ValueError: for what Keras or TensorFlow cannot do on several replicas.
+        Args:
+            metrics: as compiled.
+            jit_compile: as compiled.
         """
-        super().compile(optimizer, jit_compile=jit_compile, **kwargs)
+        check_is_in_scope(self.optimizer.variables, self.distribute_strategy, what="The optimizer")
+        for metric in metrics:
+            if isinstance(metric, keras.Metric):
+                check_is_in_scope(metric.variables, self.distribute_strategy, what=f"The metric {metric.name!r}")
         if self.num_replicas > 1 and not isinstance(self.distribute_strategy, tf.distribute.TPUStrategy):
             self._check_works_on_replicas(jit_compile)
 
@@ -42,21 +47,6 @@ class DistributedModel(keras.Model):
     def num_replicas(self) -> int:
         """Replicas that share a batch."""
         return int(self.distribute_strategy.num_replicas_in_sync)
-
-    def check_is_in_scope(self, variables: list[keras.Variable], *, what: str) -> None:
-        """Raises a `ValueError` for variables that were created outside of the strategy's scope: they have no replicas.
-
-        Args:
-            variables: of `what`.
-            what: their owner, for the message.
-        """
-        created = self.distribute_strategy.extended.variable_created_in_scope
-        if self.num_replicas > 1 and not all(created(variable.value) for variable in variables):
-            raise ValueError(
-                f"{what} must be created inside `strategy.scope()`: its variables need a copy on every replica. "
-                f"Received: one that was created outside of the scope of a {type(self.distribute_strategy).__name__}. "
-                "Create it inside `with strategy.scope():`, or pass a function that creates it, where that is possible."
-            )
 
     def check_divides_among_replicas(self, batch_spec: Any) -> None:
         """Raises a `ValueError` when a batch does not divide evenly: its replicas would not weigh the same."""
@@ -96,14 +86,15 @@ class DistributedModel(keras.Model):
         average = functools.partial(strategy.reduce, tf.distribute.ReduceOp.MEAN, axis=None)
 
         def run_step(batch: Any) -> dict[str, tf.Tensor]:
-            return tf.nest.map_structure(average, strategy.run(step_function, args=(batch,)))
+            logs: dict[str, tf.Tensor] = tf.nest.map_structure(average, strategy.run(step_function, args=(batch,)))
+            return logs
 
         if not self.run_eagerly:
             run_step = tf.function(run_step, autograph=False, reduce_retracing=True)
 
         def run_steps(batches: Iterator[Any]) -> dict[str, tf.Tensor]:
             """As many as are left, `steps_per_execution` at most; the logs of the last one."""
-            logs = None
+            logs: dict[str, tf.Tensor] | None = None
             for batch in itertools.islice(batches, self.steps_per_execution):
                 logs = run_step(batch)
             if logs is None:
@@ -113,6 +104,17 @@ class DistributedModel(keras.Model):
         return run_steps
 
 
+def check_is_in_scope(variables: Sequence[Any], strategy: tf.distribute.Strategy, *, what: str) -> None:
+    """Raises a `ValueError` for Keras variables of `what` that have no copies on the replicas of a strategy."""
+    created_in_scope = strategy.extended.variable_created_in_scope
+    if strategy.num_replicas_in_sync > 1 and not all(created_in_scope(variable.value) for variable in variables):
+        raise ValueError(
+            f"{what} must be created inside `strategy.scope()`, so that every replica has a copy of its variables. "
+            f"Received: one that was created outside of the scope of the {type(strategy).__name__}. Create it inside "
+            "`with strategy.scope():`."
+        )
+
+
 def divided_by_rows(dataset: Any) -> Any:
     """Has several workers take their rows of each batch; by default TensorFlow may give each of them other files."""
     if not isinstance(dataset, tf.data.Dataset):
@@ -120,6 +122,15 @@ def divided_by_rows(dataset: Any) -> Any:
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.with_options(options)
+
+
+def check_parts_divide(settings: RoundSettings, num_replicas: int) -> None:
+    """Raises a `ValueError` when a part of the joint batches of a round does not divide among the replicas."""
+    where = f"in round {settings.index}"
+    check_divides(settings.batch_size, num_replicas, what=f"`batch_size` {where}")
+    if settings.index > 0:
+        what = f"The unlabelled part of a joint batch {where} (`batch_size` times `unlabeled_ratio`)"
+        check_divides(settings.num_pseudo_labeled, num_replicas, what=what)
 
 
 def check_divides(size: int, num_replicas: int, *, what: str) -> None:

@@ -40,6 +40,7 @@ class RoundSteps(PromotedStudent):
 
     Args:
         task: what a target is.
+        strategy: whose replicas and workers share the work.
         seed: of order, selection and noise.
 
     Raises:
@@ -67,8 +68,9 @@ class RoundSteps(PromotedStudent):
     _callbacks: PerRound[Sequence[keras.callbacks.Callback]] | None
     _verbose: int
 
-    def __init__(self, task: Task, *, seed: int) -> None:
+    def __init__(self, task: Task, *, strategy: tf.distribute.Strategy, seed: int) -> None:
         super().__init__(task)
+        self._strategy = strategy
         if not is_integer(seed, at_least=0):
             raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}.")
         self._seed = int(seed)

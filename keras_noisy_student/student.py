@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisy_student.averaged_weights import AveragedWeights, StatisticsAverage
-from keras_noisy_student.distributed_model import DistributedModel, divided_by_rows
+from keras_noisy_student.distributed_model import DistributedModel, check_is_in_scope
 from keras_noisy_student.joint_batch import (
     Examples,
     LossReduction,
@@ -89,7 +89,7 @@ class NoisyStudent(DistributedModel):
     ) -> None:
         _check_network(network)
         super().__init__(name=name, dtype=network.dtype_policy)
-        self.check_is_in_scope(network.weights, what=f"The network {network.name!r}")
+        check_is_in_scope(network.weights, self.distribute_strategy, what=f"The network {network.name!r}")
         self.network = network
         self.task = task
         self.noise = checked_noise(noise)
@@ -144,6 +144,7 @@ class NoisyStudent(DistributedModel):
             steps_per_execution=steps_per_execution,
             run_eagerly=run_eagerly,
         )
+        self.check_compiled(metrics or [], jit_compile=jit_compile)
         self._loss_reduction = loss_reduction
         self._on_non_finite = on_non_finite
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)

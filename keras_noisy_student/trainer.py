@@ -14,6 +14,7 @@ from keras_noisy_student._version import __version__
 from keras_noisy_student.argument_checks import checked_directory, checked_verbose
 from keras_noisy_student.callback_state import check_callbacks
 from keras_noisy_student.compile_arguments import CompileArguments
+from keras_noisy_student.distributed_model import check_is_in_scope, check_parts_divide
 from keras_noisy_student.history import RoundRecord, RoundsHistory
 from keras_noisy_student.interruption import exit_on_sigterm
 from keras_noisy_student.joint_batch import LossReduction
@@ -27,10 +28,12 @@ from keras_noisy_student.round_settings import PerRound, RoundSettings, resolve_
 from keras_noisy_student.round_steps import RoundSteps, validate
 from keras_noisy_student.run_data import RunData, check_run_data
 from keras_noisy_student.run_directory.description import describe, describe_network
+from keras_noisy_student.run_directory.followed_run_directory import FollowedRunDirectory
 from keras_noisy_student.run_directory.run_directory import RunDirectory
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.student_builder import StudentBuilder
 from keras_noisy_student.tasks.task import Task
+from keras_noisy_student.workers import checked_strategy, chief_first, worker_of
 
 
 class NoisyStudentTrainer(RoundSteps):
@@ -51,6 +54,8 @@ class NoisyStudentTrainer(RoundSteps):
         unlabeled_ratio: by round: unlabelled examples for each labelled one in a joint batch.
         teacher: a trained model to start from, in place of round 0.
         allow_smaller_student: whether a student may have fewer parameters than its teacher.
+        strategy: a `tf.distribute.Strategy` to train and annotate with, on several devices or machines; that of the
+            current scope by default. `student` is called inside its scope.
         directory: where the run is kept; a new temporary directory by default. A run that was stopped goes on when it
             is started again with the same arguments.
         seed: of initialisation, order and noise.
@@ -81,12 +86,13 @@ class NoisyStudentTrainer(RoundSteps):
         self,
         student: PerRound[keras.Model],
         task: Task,
-        *,
         noise: PerRound[Noise] | None = None,
+        *,
         pseudo_labeling: PerRound[PseudoLabeling] | None = None,
         unlabeled_ratio: PerRound[float] = 1.0,
         teacher: keras.Model | None = None,
         allow_smaller_student: bool = False,
+        strategy: tf.distribute.Strategy | None = None,
         directory: str | os.PathLike[str] | None = None,
         seed: int = 0,
     ) -> None:
@@ -99,8 +105,11 @@ class NoisyStudentTrainer(RoundSteps):
             raise ValueError(f"`task` must be a Task, such as Classification(num_classes=10). Received: {task!r}.")
         if teacher is not None and not isinstance(teacher, keras.Model):
             raise ValueError(f"`teacher` must be a trained keras.Model. Received: {type(teacher).__name__}.")
-        super().__init__(task, seed=seed)
+        super().__init__(task, strategy=checked_strategy(strategy), seed=seed)
+        if teacher is not None:
+            check_is_in_scope(teacher.weights, self._strategy, what="`teacher`")
         self.directory = checked_directory(directory)
+        self._check_directory_is_shared()
         self._student = student
         self._noise = Noise() if noise is None else noise
         self._pseudo_labeling = PseudoLabeling() if pseudo_labeling is None else pseudo_labeling
@@ -215,7 +224,8 @@ class NoisyStudentTrainer(RoundSteps):
         if not callable(callbacks):
             check_callbacks(callbacks)
         self._callbacks = callbacks
-        self._verbose = checked_verbose(verbose)
+        is_chief = worker_of(self._strategy).is_chief
+        self._verbose = checked_verbose(verbose) if is_chief else 0
         self._promotion = self._compiled.promotion
         self._students = StudentBuilder(
             self._student,
@@ -225,12 +235,18 @@ class NoisyStudentTrainer(RoundSteps):
             allow_smaller_student=self._allow_smaller_student,
             seed=self._seed,
         )
-        self._check_students(data, rounds)
-        self._run = RunDirectory(self.directory or tempfile.mkdtemp(prefix="noisy_student_"))
-        if self._verbose and self.directory is None:
-            print(f"`directory` was not given: the run is kept in {self._run.path}")
+        with self._strategy.scope():
+            self._check_students(data, rounds)
+            return self._run_in_directory(data, rounds)
+
+    def _run_in_directory(self, data: RunData, rounds: Sequence[RoundSettings]) -> RoundsHistory:
+        run_directory = RunDirectory if worker_of(self._strategy).is_chief else FollowedRunDirectory
+        self._run = run_directory(self.directory or tempfile.mkdtemp(prefix="noisy_student_"))
+        if self.directory is None:
+            self._tell(f"`directory` was not given: the run is kept in {self._run.path}")
         with exit_on_sigterm(), self._run.lock:
-            self._run.claim(self._description(data))
+            with chief_first(self._strategy):
+                self._run.claim(self._description(data))
             try:
                 return self._run_rounds(data, rounds)
             except (KeyboardInterrupt, SystemExit):
@@ -322,7 +338,8 @@ class NoisyStudentTrainer(RoundSteps):
             "num_parameters": student.network.count_params(),
             "optimizer": student.optimizer,
         }
-        self._run.claim_round(settings.index, description)
+        with chief_first(self._strategy):
+            self._run.claim_round(settings.index, description)
         return student
 
     def _restore_round(
@@ -340,10 +357,19 @@ class NoisyStudentTrainer(RoundSteps):
         metrics = self._validate(teacher, data)
         return teacher, RoundRecord(0, teacher.network.count_params(), metrics=metrics, epochs={})
 
+    def _check_directory_is_shared(self) -> None:
+        num_workers = worker_of(self._strategy).num_workers
+        if self.directory is None and num_workers > 1:
+            raise ValueError(
+                "`directory` must be given to train with several workers: one that all of them see. Received: "
+                f"directory=None, {num_workers} workers. Pass a path on a shared file system or in an object store."
+            )
+
     def _check_students(self, data: RunData, rounds: Sequence[RoundSettings]) -> None:
         """Builds every student once, so that one that does not fit is found before the first is trained."""
         teacher, examples = self._given_teacher, data.first_examples()
         for settings in rounds:
+            check_parts_divide(settings, self._strategy.num_replicas_in_sync)
             if settings.index > 0 or teacher is None:
                 teacher = self._students.network(settings.index, examples=examples, teacher=teacher)
                 student = self._students.wrap(teacher, settings.index, noise=settings.noise)

@@ -1,6 +1,8 @@
 """Workers: the processes of a multi-worker strategy, which run the same program side by side."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -23,6 +25,27 @@ class Worker:
         return self.index == 0
 
 
+def checked_strategy(strategy: tf.distribute.Strategy | None) -> tf.distribute.Strategy:
+    """The strategy, or that of the current scope for `None`.
+
+    Raises:
+        ValueError: for something else, or for parameter servers, with which Keras 3 does not train.
+    """
+    if strategy is None:
+        return tf.distribute.get_strategy()
+    if not isinstance(strategy, tf.distribute.Strategy):
+        raise ValueError(
+            "`strategy` must be a tf.distribute.Strategy, such as tf.distribute.MirroredStrategy(). Received: "
+            f"strategy={strategy!r}."
+        )
+    if isinstance(strategy, tf.distribute.ParameterServerStrategy):
+        raise ValueError(
+            "Keras 3 does not train with parameter servers. Received: a ParameterServerStrategy. Use "
+            "tf.distribute.MultiWorkerMirroredStrategy()."
+        )
+    return strategy
+
+
 def worker_of(strategy: tf.distribute.Strategy) -> Worker:
     """The place of this process in the cluster of a strategy."""
     resolver = strategy.cluster_resolver
@@ -41,5 +64,34 @@ def wait_for_all_workers(strategy: tf.distribute.Strategy) -> None:
     Raises:
         tf.errors.OpError: when a worker died.
     """
-    if worker_of(strategy).num_workers > 1:
-        strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.constant(1.0)), axis=None)
+    _sum_over_workers(strategy, 0)
+
+
+@contextlib.contextmanager
+def chief_first(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Runs the `with` block on the chief, then on the other workers, which find there what the chief wrote.
+
+    Raises:
+        RuntimeError: on the other workers, when the block failed on the chief.
+    """
+    if not worker_of(strategy).is_chief:
+        if _sum_over_workers(strategy, 0):
+            raise RuntimeError("Worker 0 has failed, and the others stop with it. Its own error says why.")
+        yield
+        return
+    try:
+        yield
+    except BaseException:
+        _sum_over_workers(strategy, 1)
+        raise
+    _sum_over_workers(strategy, 0)
+
+
+def _sum_over_workers(strategy: tf.distribute.Strategy, value: int) -> int:
+    """The sum of what every worker passes, which is known once the last has called this."""
+    if worker_of(strategy).num_workers == 1:
+        return value
+    summed = tf.function(
+        lambda number: strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: number), axis=None)
+    )
+    return int(summed(tf.constant(float(value))))

@@ -28,7 +28,7 @@ from keras_noisy_student.storage.checksums import DamagedFileError
 from keras_noisy_student.storage.json_files import read_json, write_json
 from keras_noisy_student.storage.typed_fields import from_json
 
-_MAY_CHANGE = ("epochs",)
+MAY_CHANGE = ("epochs",)
 """Settings that may change while a round is being trained."""
 _MOST_LINES = 10
 """Differences that an error shows."""
@@ -69,14 +69,14 @@ class RunDirectory:
     def claim_round(self, index: int, settings: Mapping[str, Any]) -> None:
         """Does the same for the settings of one round. `epochs` may change until the round is finished."""
         expected = describe(settings)
-        file, directory = posixpath.join(_round_name(index), "settings.json"), self._round(index)
+        file, directory = posixpath.join(round_name(index), "settings.json"), self._round(index)
         make_directory(directory)
         checkpoints = EpochCheckpoints(posixpath.join(directory, "checkpoints"), origin="")
         if self.is_finished(index) or checkpoints.exist():
             with self._how_to_mend(directory, f"make round {index} again"):
                 found = read_json(self._path(file))
-            may_change = () if self.is_finished(index) else _MAY_CHANGE
-            self._compare(file, _without(found, may_change), _without(expected, may_change), made_anew=directory)
+            may_change = () if self.is_finished(index) else MAY_CHANGE
+            self._compare(file, without(found, may_change), without(expected, may_change), made_anew=directory)
             # What was found stays, to the letter: 3 and 3.0 are equal, but the origin of checkpoints is a checksum.
             expected = {**found, **{name: expected[name] for name in may_change}}
         if self.is_finished(index):
@@ -87,7 +87,7 @@ class RunDirectory:
 
     def checkpoints(self, index: int) -> EpochCheckpoints:
         """The epoch checkpoints of a round that was claimed."""
-        settings = _without(read_json(self._path(_round_name(index), "settings.json")), _MAY_CHANGE)
+        settings = without(read_json(self._path(round_name(index), "settings.json")), MAY_CHANGE)
         origin = digest([self._settings, settings])
         return EpochCheckpoints(posixpath.join(self._round(index), "checkpoints"), origin=origin)
 
@@ -173,14 +173,16 @@ class RunDirectory:
         return posixpath.join(self.path, *parts)
 
     def _round(self, index: int) -> str:
-        return self._path(_round_name(index))
+        return self._path(round_name(index))
 
 
-def _round_name(index: int) -> str:
+def round_name(index: int) -> str:
+    """The directory of a round, in that of the run."""
     return f"round_{index:02d}"
 
 
-def _without(settings: Any, names: tuple[str, ...]) -> Any:
+def without(settings: Any, names: tuple[str, ...]) -> Any:
+    """The settings that are not called by one of the names."""
     if not isinstance(settings, dict):
         return settings
     return {key: value for key, value in settings.items() if key not in names}
