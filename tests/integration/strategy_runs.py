@@ -29,13 +29,13 @@ def optimizer():
     return keras.optimizers.AdamW(0.02, use_ema=True, ema_momentum=0.9)
 
 
-def fit_student(strategy, *, batch_norm, dropout=0.0, **compile_arguments):
-    """Trains a student on joint batches; returns losses and weights, as lists."""
+def fit_student(strategy, *, batch_norm=True, dropout=0.0, student_class=kns.NoisyStudent, **compile_arguments):
+    """Trains a student on joint batches; returns logs, weights and predictions, as lists."""
     (x, y), pool, validation = data()
     labels = np.random.default_rng(1).dirichlet(np.ones(3), len(pool)).astype("float32")
     with strategy.scope():
         keras.utils.set_random_seed(1)
-        student = kns.NoisyStudent(network(batch_norm, dropout), task=kns.Classification(num_classes=3))
+        student = student_class(network(batch_norm, dropout), task=kns.Classification(num_classes=3))
         student.compile(optimizer(), metrics=["accuracy"], **compile_arguments)
     history = student.fit(
         kns.joint_dataset((x, y), (pool, labels), batch_size=BATCH_SIZE, unlabeled_ratio=3),
@@ -83,3 +83,17 @@ def fit_rounds(strategy, directory, *, num_rounds=2, callbacks=None):
         "evaluation": trainer.evaluate(validation, verbose=0),
         "predictions": trainer.predict(validation[0], batch_size=12, verbose=0).tolist(),
     }
+
+
+def with_keras_own(method):
+    """A student with one method of Keras' own in place of that of `DistributedModel`."""
+    return type("Student", (kns.NoisyStudent,), {method: getattr(keras.Model, method)})
+
+
+def error_of(function, *arguments, **keywords):
+    """What the function raises, as text."""
+    try:
+        function(*arguments, **keywords)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "no error"
