@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import keras_noisy_student as kns
@@ -30,6 +31,8 @@ def _network(round_index):
     return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
 
 
+# Two steps make no teacher; what it says does not matter here.
+@pytest.mark.filterwarnings("ignore:The teacher sees class")
 def test_joint_batches_are_static_and_the_step_is_one_xla_program_without_python():
     trainer = Trainer(_network, kns.Classification(num_classes=3), noise=NOISE, unlabeled_ratio=2)
     trainer.promote = lambda student, *arguments: student
