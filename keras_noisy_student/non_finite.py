@@ -36,7 +36,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
     `keras.callbacks.TerminateOnNaN` ends `fit` as if it had succeeded, and a useless student would be promoted.
 
     Args:
-        non_finite_steps: counts the steps of the epoch that were not finite.
+        non_finite_steps: counts the steps of the epoch that were not finite; the logs are `marked` by it.
 
     Raises:
         NonFiniteError: at the end of the step (of the last of `steps_per_execution`).
@@ -52,20 +52,34 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Checks the steps since the last call."""
-        first, self._next = self._next, batch + 1
-        if not keras.ops.convert_to_numpy(self._non_finite_steps.total):
+        # Not `batch`: it is the last of the steps, but the first in older versions of Keras.
+        first, self._next = self._next, self._next + self.model.steps_per_execution
+        # To read the count takes as long as a small step, and workers wait for each other there. A mean of losses that
+        # are finite but huge overflows, too.
+        if np.isfinite((logs or {})["loss"]) or not keras.ops.convert_to_numpy(self._non_finite_steps.total):
             return
-        loss = float((logs or {})["loss"])
+        loss = float(self.model.get_metrics_result()["loss"])
         received = "a gradient that is not" if np.isfinite(loss) else f"loss={loss}"
-        where = f"step {batch + 1}" if first == batch else f"one of the steps {first + 1} to {batch + 1}"
+        is_one = self.model.steps_per_execution == 1
+        where = f"step {first + 1}" if is_one else f"one of the steps {first + 1} to {self._next}"
         epoch_start = self._epoch * (self.params["steps"] or 0)
         raise NonFiniteError(
             f"The loss and its gradients must be finite. Received: {received} at epoch {self._epoch + 1}, {where}. "
             "Look for NaN in the examples and for labels out of range; lower the learning rate or clip the gradients "
             "(`clipnorm`), of this round alone by an optimizer given as a function of the round index; or skip such "
             'steps with `compile(on_non_finite="skip")`. Finished epochs and rounds are kept.',
-            steps=range(epoch_start + first, epoch_start + batch + 1),
+            steps=range(epoch_start + first, epoch_start + self._next),
         )
+
+
+def marked(logs: Mapping[str, tf.Tensor], non_finite_steps: keras.metrics.Sum) -> dict[str, tf.Tensor]:
+    """The logs, whose loss is NaN once a step was not finite: `StopOnNonFinite` sees it in what Keras fetches anyway.
+
+    Args:
+        logs: of a training step.
+        non_finite_steps: counts the steps of the epoch that were not finite.
+    """
+    return {**logs, "loss": tf.where(non_finite_steps.result() > 0, np.nan, logs["loss"])}
 
 
 class StopWhenAllSkipped(keras.callbacks.Callback):

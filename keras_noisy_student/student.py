@@ -32,6 +32,7 @@ from keras_noisy_student.non_finite import (
     ValuesBefore,
     all_finite,
     check_on_non_finite,
+    marked,
 )
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
 from keras_noisy_student.tasks.task import Task, check_soft_targets
@@ -241,7 +242,8 @@ class NoisyStudent(DistributedModel):
         is_finite = self._is_finite(loss, gradients)
         before.restore_unless(is_finite)
         self._non_finite_steps.update_state(tf.cast(~is_finite, tf.float32))
-        return self._logs(part_metrics=len(parts), skipped_steps=self._on_non_finite == "skip")
+        logs = self._logs(part_metrics=len(parts), skipped_steps=self._on_non_finite == "skip")
+        return marked(logs, self._non_finite_steps) if self._on_non_finite == "stop" else logs
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Loss and compiled metrics of a batch `(x, y)` or `(x, y, sample_weight)`."""

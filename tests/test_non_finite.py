@@ -19,6 +19,13 @@ class NoGradientAtZero(keras.layers.Layer):
         return tf.sqrt(0 * x)
 
 
+class HugeLoss(kns.Classification):
+    """A finite loss, whose sum over 32 steps is not."""
+
+    def loss(self, targets, outputs):
+        return 1e37 + 0 * outputs[:, 0]
+
+
 def batches_with(bad_steps, *, num_steps=8):
     """Joint batches, of which those at `bad_steps` hold NaN."""
     elements = []
@@ -52,6 +59,19 @@ def test_a_gradient_that_is_not_finite_stops_although_the_loss_is(jit_compile):
     student = make_student(network, jit_compile=jit_compile)
     with pytest.raises(ValueError, match=r"Received: a gradient that is not at epoch 1, step 1\."):
         student.fit(batches_with([]), verbose=0)
+
+
+def test_finite_losses_whose_sum_overflows_do_not_stop():
+    student = kns.NoisyStudent(make_network(), task=HugeLoss(num_classes=3))
+    student.compile(keras.optimizers.SGD(0.1))
+    history = student.fit(batches_with([], num_steps=32), verbose=0).history
+    assert history["loss"] == [np.inf]
+
+
+def test_a_finite_step_after_one_that_is_not_does_not_hide_it():
+    student = make_student(steps_per_execution=4)
+    with pytest.raises(NonFiniteError, match=r"one of the steps 1 to 4\."):
+        student.fit(batches_with([0]), steps_per_epoch=4, verbose=0)
 
 
 def test_a_step_that_loss_scaling_skips_does_not_stop():
@@ -114,9 +134,10 @@ def test_what_to_do_must_be_known():
 
 def test_skipping_is_refused_on_several_replicas(monkeypatch):
     two_replicas = types.SimpleNamespace(num_replicas_in_sync=2)
+    student = make_student()
     monkeypatch.setattr(kns.NoisyStudent, "distribute_strategy", property(lambda self: two_replicas))
     with pytest.raises(ValueError, match=r'"skip"` works on one replica\. Received: a strategy with 2\. Use "stop"'):
-        make_student(on_non_finite="skip")
+        student.compile(on_non_finite="skip")
 
 
 def test_all_finite_looks_at_the_loss_and_at_every_gradient():
