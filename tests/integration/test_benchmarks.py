@@ -195,3 +195,34 @@ def test_stages_takes_the_median_ratio_of_seconds_for_an_overhead_and_of_through
     figures = stages.figures_of(pairs, is_overhead=True)
     assert figures == {"ratio": 2.0, "smallest": 1.5, "largest": 4.0, "ours_seconds": 3.0, "floor_seconds": 2.0}
     assert stages.figures_of(pairs, is_overhead=False)["ratio"] == 0.5
+
+
+@pytest.fixture
+def selection(monkeypatch):
+    module = load("selection")
+    monkeypatch.setattr(module, "NUM_CLASSES", 7)
+    monkeypatch.setattr(module, "ROWS_PER_SHARD", 600)
+    return module
+
+
+def test_selection_selects_what_numpy_sorts(selection):
+    assert selection.measure_in_memory(3000, repeats=1) > 0
+
+
+def test_selection_measures_a_pool_on_disk_and_a_part_of_it(selection, tmp_path):
+    selection.write_pool(tmp_path, 1500)
+    for num_rows in (1500, 600):
+        figures = selection.select_from_disk(tmp_path, num_rows)
+        assert figures["rows"] == num_rows
+        assert figures["seconds"] > 0
+        assert figures["peak_rss_mib"] > 0
+
+
+def test_selection_divides_the_time_of_a_row_by_that_of_a_tenth_of_the_pool(selection, monkeypatch):
+    monkeypatch.setattr(selection, "write_pool", lambda directory, num_rows: None)
+
+    def measured(directory, num_rows):
+        return {"rows": num_rows, "seconds": num_rows / 1000 if num_rows == 600 else num_rows / 500, "peak_rss_mib": 9}
+
+    monkeypatch.setattr(selection, "in_a_process_of_its_own", measured)
+    assert selection.measure_from_disk(6000) == {"seconds": 12.0, "peak_rss_mib": 9, "growth": 2.0}
