@@ -6,10 +6,11 @@ Each figure compares the library with the least that does the same work in Keras
 process, in turns, each first as often as the other. A figure is the median of the ratios of such pairs, since other
 work on the machine disturbs both of a pair; the smallest and the largest ratio are printed beside it.
 
-Takes 7 minutes on two CPU cores beside other work. There, with TensorFlow 2.21 and Keras 3.15, two runs gave:
-train_step_overhead 1.02 and 1.07 (pairs from 0.87 to 1.9), join_efficiency 1.02 and 1.00, join_efficiency_arrays 0.97
-and 1.70; one run gave annotate_efficiency 0.99. Beside other work the pairs scatter: only a quiet machine tells 1.05
-from 1.00.
+Takes 7 minutes on two CPU cores beside other work. There, with TensorFlow 2.21 and Keras 3.15, runs gave:
+train_step_overhead 1.02, 1.07 and 0.98 (pairs from 0.8 to 1.9), join_efficiency 1.02 and 1.00, join_efficiency_arrays
+0.97 and 1.70; one run gave annotate_efficiency 0.99. Beside other work the pairs scatter: only a quiet machine tells
+1.05 from 1.00. A joint step adds about 0.4 ms whatever the network: half of it for the losses and accuracies of both
+parts, a quarter for the search for NaN.
 
     --json PATH    write the figures
     --repeats N    pairs of each stage (default 7)
@@ -20,7 +21,8 @@ Figures:
 
 - `train_step_overhead`: seconds of a joint step without augmentation / those of `keras.Model.fit` on the same
   concatenated batches, with the same network, AdamW and accuracy. The step takes 50 ms or more in plain Keras: the
-  network is made deeper until it does. Ours also logs the losses and accuracies of both parts and looks for NaN.
+  network is made deeper until the fastest step does. Ours also logs the losses and accuracies of both parts and looks
+  for NaN.
 - `annotate_efficiency`: examples a second of `annotate`, from images in memory to the store on disk / those of a
   compiled forward pass over the same batches, whose outputs are fetched. Both compile once in each measurement.
 - `join_efficiency`: examples a second of the joint pipeline / those of a bare tf.data pipeline that reads and decodes
