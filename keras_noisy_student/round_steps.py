@@ -3,7 +3,7 @@
 import functools
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_noisy_student import pipeline
 from keras_noisy_student.argument_checks import is_integer
 from keras_noisy_student.callback_state import append_to_logs, check_callbacks
+from keras_noisy_student.data_checks import same_examples_source
 from keras_noisy_student.epoch_checkpointing import EpochCheckpointing
 from keras_noisy_student.history import RoundRecord
 from keras_noisy_student.networks import check_teacher, weights_digest
@@ -19,6 +20,7 @@ from keras_noisy_student.promoted_student import PromotedStudent
 from keras_noisy_student.promotion import Promotion
 from keras_noisy_student.pseudo_labels.annotate import annotate
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
+from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.pseudo_labels.select import select
 from keras_noisy_student.pseudo_labels.selection import Selection
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
@@ -28,11 +30,23 @@ from keras_noisy_student.round_settings import PerRound, RoundSettings, value_at
 from keras_noisy_student.run_data import RunData
 from keras_noisy_student.run_directory.epoch_checkpoints import EpochCheckpoint
 from keras_noisy_student.run_directory.run_directory import RunDirectory
+from keras_noisy_student.run_directory.run_lock import RunLock
 from keras_noisy_student.sources.source import Source
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.student_builder import StudentBuilder
 from keras_noisy_student.tasks.task import Task
 from keras_noisy_student.workers import worker_of
+
+
+class NextStore(NamedTuple):
+    """The store of a round that `fit_rounds` has not begun."""
+
+    pool: Source
+    """What is annotated."""
+    make_writer: functools.partial[StoreWriter]
+    """Makes a writer of it, for a `worker`."""
+    lock: RunLock
+    """Of the run directory."""
 
 
 class RoundSteps(PromotedStudent):
@@ -61,6 +75,7 @@ class RoundSteps(PromotedStudent):
 
     At least as many as there are ever workers, since the order of the pool, and so the run, depends on it."""
 
+    _pseudo_labeling: PerRound[PseudoLabeling]
     _run: RunDirectory
     _rounds: Sequence[RoundSettings]
     _students: StudentBuilder
@@ -87,25 +102,14 @@ class RoundSteps(PromotedStudent):
 
     def annotate(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> PseudoLabels:
         """Labels the pool with the un-noised teacher. Not called in round 0, nor for online annotation."""
-        batch_size = self.inference_batch_size
         pool = self._pool(data, settings)
-        made_by = {"teacher": weights_digest(teacher.network), "batch_size": batch_size}
-        if pool.kept_digest is not None:
-            made_by["kept"] = pool.kept_digest
-        store = StoreWriter(
-            self._run.pseudo_labels_path(settings.index),
-            made_by=made_by,
-            blocks_per_shard=max(1, self.rows_per_shard // batch_size),
-            num_parts=pool.num_parts,
-            worker=worker_of(tf.distribute.get_strategy()),
-            before_shard=self._run.lock.check,
-        )
+        make_writer = self._store_writer(teacher, pool, settings.index)
         return annotate(
             teacher.network,
             pool,
             self.task,
-            store=store,
-            batch_size=batch_size,
+            store=make_writer(worker=worker_of(tf.distribute.get_strategy()), before_shard=self._run.lock.check),
+            batch_size=self.inference_batch_size,
             announce=lambda: self._tell(f"Round {settings.index}: the teacher annotates the unlabelled pool"),
             verbose=self._verbose == 1,
         )
@@ -214,6 +218,40 @@ class RoundSteps(PromotedStudent):
         """What is kept of the round: the last logs, with the validation of the weights that training left."""
         metrics = {name: values[-1] for name, values in epochs.items()} | self._validate(student, data)
         return RoundRecord.of(settings.index, student.network, epochs, selection, metrics=metrics)
+
+    def next_store(self, unlabeled: Any) -> NextStore:
+        """The store that the next round will look for, so that others may annotate it before that round begins.
+
+        Args:
+            unlabeled: what `fit_rounds` was given.
+
+        Raises:
+            ValueError: before `fit_rounds`, for other examples than the labelled ones, or when the next round annotates
+                nothing, or not the whole pool.
+        """
+        teacher, index = self.teacher, len(self._rounds)
+        annotate = value_at(self._pseudo_labeling, index, name="pseudo_labeling").annotate
+        if annotate != "stored":
+            raise ValueError(
+                'Only a round with annotate="stored" can be annotated beforehand. Received: '
+                f'annotate="{annotate}" in round {index}. Leave its annotation to `fit_rounds`.'
+            )
+        pool = same_examples_source(unlabeled, self._element_spec, name="unlabeled", num_shards=self.pool_shards)
+        return NextStore(pool, self._store_writer(teacher, pool, index), self._run.lock)
+
+    def _store_writer(self, teacher: NoisyStudent, pool: Source, round_index: int) -> functools.partial[StoreWriter]:
+        """Makes a writer of the store of a round, for a `worker`."""
+        batch_size = self.inference_batch_size
+        made_by = {"teacher": weights_digest(teacher.network), "batch_size": batch_size}
+        if pool.kept_digest is not None:
+            made_by["kept"] = pool.kept_digest
+        return functools.partial(
+            StoreWriter,
+            self._run.pseudo_labels_path(round_index),
+            made_by=made_by,
+            blocks_per_shard=max(1, self.rows_per_shard // batch_size),
+            num_parts=pool.num_parts,
+        )
 
     def _pool(self, data: RunData, settings: RoundSettings) -> Source:
         """What a round annotates and trains on."""

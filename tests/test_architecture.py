@@ -10,6 +10,7 @@ PACKAGE = pathlib.Path(kns.__file__).parent
 # From the top down: a module may import from its own row and from those below it.
 ROWS = [
     ["__init__"],
+    ["beam"],
     ["trainer"],
     ["round_steps"],
     ["promoted_student", "student_builder", "epoch_checkpointing"],

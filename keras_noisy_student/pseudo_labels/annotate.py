@@ -48,7 +48,8 @@ def annotate(
     store.take_up()
     if not store.is_finished():
         announce()
-        annotate_share(teacher, pool, task, store=store, batch_size=batch_size, verbose=verbose)
+        teacher_pass = TeacherPass(teacher, pool.element_spec, task)
+        annotate_share(teacher_pass, pool, store=store, batch_size=batch_size, verbose=verbose)
     wait_for_all_workers(strategy)
     store.finish()
     wait_for_all_workers(strategy)
@@ -56,13 +57,12 @@ def annotate(
 
 
 def annotate_share(
-    teacher: keras.Model, pool: Source, task: Task, *, store: StoreWriter, batch_size: int, verbose: bool
+    teacher_pass: TeacherPass, pool: Source, *, store: StoreWriter, batch_size: int, verbose: bool
 ) -> None:
-    """Annotates what is missing in the share of one worker; arguments and errors are those of `annotate`.
+    """Annotates what is missing in the share of one worker; other arguments and errors are those of `annotate`.
 
     A thread of its own waits for the labels and writes them, while the teacher goes on.
     """
-    teacher_pass = TeacherPass(teacher, pool.element_spec, task)
     blocks = pool.blocks(batch_size, parts=store.parts_to_read(), is_wanted=store.is_missing)
     progress = _Progress(pool, batch_size) if verbose else None
 

@@ -10,6 +10,7 @@ from keras_noisy_student.pseudo_labels.annotate import annotate, annotate_share
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
 from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
+from keras_noisy_student.pseudo_labels.teacher_pass import TeacherPass
 from keras_noisy_student.sources.given_source import as_source, sharded_source
 from keras_noisy_student.storage import atomic_files
 from keras_noisy_student.tasks.classification import Classification
@@ -57,7 +58,8 @@ def work(directory, kind, worker, teacher=None):
     store = make_store(directory, pool, worker)
     store.take_up()
     if not store.is_finished():
-        annotate_share(teacher or network(), pool, TASK, store=store, batch_size=BATCH_SIZE, verbose=False)
+        teacher_pass = TeacherPass(teacher or network(), pool.element_spec, TASK)
+        annotate_share(teacher_pass, pool, store=store, batch_size=BATCH_SIZE, verbose=False)
     return store
 
 
@@ -118,7 +120,8 @@ def test_a_worker_opens_only_its_own_shards_of_the_pool(tmp_path):
     make_store(tmp_path, pool).claim()
     opened.clear()
     store = make_store(tmp_path, pool, Worker(1, 2))
-    annotate_share(network(), pool, TASK, store=store, batch_size=BATCH_SIZE, verbose=False)
+    teacher_pass = TeacherPass(network(), pool.element_spec, TASK)
+    annotate_share(teacher_pass, pool, store=store, batch_size=BATCH_SIZE, verbose=False)
     assert opened == [1, 3]
 
 
