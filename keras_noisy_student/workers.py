@@ -91,7 +91,8 @@ def _sum_over_workers(strategy: tf.distribute.Strategy, value: int) -> int:
     """The sum of what every worker passes, which is known once the last has called this."""
     if worker_of(strategy).num_workers == 1:
         return value
-    summed = tf.function(
-        lambda number: strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: number), axis=None)
+    # A collective operation outside of a graph is slow, and TensorFlow warns of it. Every call has to trace its own.
+    graph_of_one_call = tf.function(
+        lambda: strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.constant(float(value))), axis=None)
     )
-    return int(summed(tf.constant(float(value))))
+    return round(float(graph_of_one_call.get_concrete_function()()))
