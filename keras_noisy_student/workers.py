@@ -91,8 +91,10 @@ def _sum_over_workers(strategy: tf.distribute.Strategy, value: int) -> int:
     """The sum of what every worker passes, which is known once the last has called this."""
     if worker_of(strategy).num_workers == 1:
         return value
-    # A collective operation outside of a graph is slow, and TensorFlow warns of it. Every call has to trace its own.
-    graph_of_one_call = tf.function(
-        lambda: strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.constant(float(value))), axis=None)
-    )
-    return round(float(graph_of_one_call.get_concrete_function()()))
+
+    def add_up() -> tf.Tensor:
+        replicas = strategy.run(lambda: tf.constant(float(value)))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, replicas, axis=None)
+
+    # A collective operation outside of a graph is slow, and TensorFlow warns of it. Every call needs a graph of its own.
+    return round(float(tf.function(add_up, autograph=False).get_concrete_function()()))

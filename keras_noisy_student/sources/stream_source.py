@@ -79,7 +79,8 @@ def blocks_of_part(numbered: tf.data.Dataset, batch_size: int, *, part: int, is_
 def kept_examples(numbered: tf.data.Dataset, is_kept: np.ndarray) -> tf.data.Dataset:
     """The kept ones of a data set, which fails where it has another length."""
     marked = tf.data.Dataset.zip(_of_length(numbered, len(is_kept)), tf.data.Dataset.from_tensor_slices(is_kept))
-    return marked.filter(lambda example, is_kept: is_kept).map(lambda example, is_kept: example)
+    kept = marked.filter(lambda example, is_kept: is_kept)
+    return kept.map(lambda example, is_kept: example)
 
 
 def _repeated(rows: tf.data.Dataset, repeats: np.ndarray) -> tf.data.Dataset:
