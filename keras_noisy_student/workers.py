@@ -96,5 +96,5 @@ def _sum_over_workers(strategy: tf.distribute.Strategy, value: int) -> int:
         replicas = strategy.run(lambda: tf.constant(float(value)))
         return strategy.reduce(tf.distribute.ReduceOp.SUM, replicas, axis=None)
 
-    # A collective operation outside of a graph is slow, and TensorFlow warns of it. Every call needs a graph of its own.
+    # A collective operation outside of a graph is slow, and TensorFlow warns of it. Every call needs its own graph.
     return round(float(tf.function(add_up, autograph=False).get_concrete_function()()))
