@@ -25,6 +25,7 @@ from keras_noisy_student.pseudo_labels.select import select
 from keras_noisy_student.pseudo_labels.selection import Selection
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
 from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
+from keras_noisy_student.pseudo_labels.stored_selection import SelectionRules, read_selection
 from keras_noisy_student.relabeling import pool_of_round
 from keras_noisy_student.round_settings import PerRound, RoundSettings, value_at
 from keras_noisy_student.run_data import RunData
@@ -116,12 +117,11 @@ class RoundSteps(PromotedStudent):
 
     def select(self, pseudo_labels: PseudoLabels, settings: RoundSettings) -> Selection:
         """Filters by confidence and balances the classes. Called after `annotate`."""
-        return select(
-            pseudo_labels.columns,
-            settings.pseudo_labeling,
-            num_classes=self.task.num_classes,
-            seed=self._key("select", settings),
-        )
+        rules = self._selection_rules(settings.pseudo_labeling, settings.index)
+        stored = read_selection(pseudo_labels, rules)
+        if stored is not None:
+            return stored
+        return select(pseudo_labels.columns, rules.pseudo_labeling, num_classes=rules.num_classes, seed=rules.seed)
 
     def join(
         self,
@@ -238,6 +238,19 @@ class RoundSteps(PromotedStudent):
             )
         pool = same_examples_source(unlabeled, self._element_spec, name="unlabeled", num_shards=self.pool_shards)
         return NextStore(pool, self._store_writer(teacher, pool, index), self._run.lock)
+
+    def next_selection_rules(self) -> SelectionRules:
+        """What the next round will select by.
+
+        Raises:
+            ValueError: before `fit_rounds`.
+        """
+        _, index = self.teacher, len(self._rounds)
+        return self._selection_rules(value_at(self._pseudo_labeling, index, name="pseudo_labeling"), index)
+
+    def _selection_rules(self, pseudo_labeling: PseudoLabeling, round_index: int) -> SelectionRules:
+        seed = seeds.stream_key(self._seed, "select", round_index)
+        return SelectionRules(pseudo_labeling, num_classes=self.task.num_classes, seed=seed)
 
     def _store_writer(self, teacher: NoisyStudent, pool: Source, round_index: int) -> functools.partial[StoreWriter]:
         """Makes a writer of the store of a round, for a `worker`."""

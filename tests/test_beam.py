@@ -1,7 +1,7 @@
-"""Annotation on Apache Beam: the store of a run, byte for byte, which the run then takes."""
+"""Apache Beam: the store of a run, byte for byte, and its selection, both of which the run then takes."""
 
-import builtins
-import importlib
+import dataclasses
+import importlib.util
 import pathlib
 import re
 import sys
@@ -12,6 +12,9 @@ import pytest
 import tensorflow as tf
 
 import keras_noisy_student as kns
+from keras_noisy_student.noise import seeds
+from keras_noisy_student.pseudo_labels.select import select as select_in_process
+from keras_noisy_student.pseudo_labels.stored_selection import read_selection
 from keras_noisy_student.run_directory.run_lock import RunLock
 from tests.damage import delete, flip
 from tests.toy_data import NUM_CLASSES, NUM_FEATURES, features, labels
@@ -21,10 +24,13 @@ pytest.importorskip("apache_beam")
 from apache_beam.options.pipeline_options import PipelineOptions
 
 import keras_noisy_student.beam
+from keras_noisy_student.beam import annotation
+from keras_noisy_student.pseudo_labels import cutoffs
 
 Y = labels(48)
 X = features(48) + 1.5 * np.eye(NUM_CLASSES, NUM_FEATURES, dtype="float32")[Y]
 LABELED, POOL = (X[:15], Y[:15]), X[15:]
+OPTIONS = PipelineOptions([], runner="FnApiRunner", direct_running_mode="in_memory", direct_num_workers=1)
 SHARD_STOPS = (0, 13, 13, 33)
 
 
@@ -58,8 +64,7 @@ def fit(trainer, pool, num_rounds):
 
 
 def annotate(trainer, pool):
-    options = PipelineOptions([], runner="FnApiRunner", direct_running_mode="in_memory", direct_num_workers=1)
-    return keras_noisy_student.beam.annotate(trainer, pool, options=options)
+    return keras_noisy_student.beam.annotate(trainer, pool, options=OPTIONS)
 
 
 def files(directory, round_index):
@@ -114,9 +119,57 @@ def test_beam_does_not_annotate_a_finished_store(whole, monkeypatch):
     before = files(trainer.directory, 2)
     finished = make_trainer(trainer.directory)
     fit(finished, POOLS[kind], num_rounds=1)
-    monkeypatch.setattr("keras_noisy_student.beam.annotate_share", None)
+    monkeypatch.setattr("keras_noisy_student.beam.annotation.annotate_share", None)
     annotate(finished, POOLS[kind])
     assert files(trainer.directory, 2) == before
+
+
+@pytest.mark.parametrize("max_sorted_rows", [1 << 20, 1])
+def test_a_run_takes_the_selection_of_beam_which_equals_its_own(tmp_path, monkeypatch, max_sorted_rows):
+    rules = kns.PseudoLabeling(confidence_threshold=0.4, examples_per_class=6)
+    trainers = [make_trainer(tmp_path / name, pseudo_labeling=rules) for name in ("whole", "beam")]
+    fit(trainers[0], POOL, num_rounds=1)
+    fit(trainers[1], POOL, num_rounds=0)
+    pseudo_labels = annotate(trainers[1], POOL)
+    monkeypatch.setattr(cutoffs, "MAX_SORTED_ROWS", max_sorted_rows)
+    selection = keras_noisy_student.beam.select(trainers[1], pseudo_labels, options=OPTIONS)
+    expected = select_in_process(
+        pseudo_labels.columns, rules, num_classes=NUM_CLASSES, seed=seeds.stream_key(0, "select", 1)
+    )
+    np.testing.assert_array_equal(selection.repeats, expected.repeats)
+    np.testing.assert_array_equal(selection.class_counts, expected.class_counts)
+    np.testing.assert_array_equal(selection.selected_class_counts, expected.selected_class_counts)
+    assert selection.mean_confidence == expected.mean_confidence
+    monkeypatch.setattr("keras_noisy_student.round_steps.select", None)
+    fit(trainers[1], POOL, num_rounds=1)
+    for weights, expected_weights in zip(trainers[1].model.get_weights(), trainers[0].model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, expected_weights)
+    flip(tmp_path / "beam" / "round_01" / "pseudo_labels" / "selection-00001.tfrecord")
+    settings = trainers[1]._rounds[1]
+    monkeypatch.setattr("keras_noisy_student.round_steps.select", select_in_process)
+    with pytest.warns(UserWarning, match="is damaged.*The selection stored in .* is made again"):
+        again = trainers[1].select(pseudo_labels, settings)
+    np.testing.assert_array_equal(again.repeats, expected.repeats)
+
+
+def test_a_selection_of_beam_by_other_rules_is_not_taken(tmp_path):
+    trainer = make_trainer(tmp_path)
+    fit(trainer, POOL, num_rounds=0)
+    pseudo_labels = annotate(trainer, POOL)
+    keras_noisy_student.beam.select(trainer, pseudo_labels, options=OPTIONS)
+    rules = trainer.next_selection_rules()
+    assert read_selection(pseudo_labels, rules) is not None
+    other = kns.PseudoLabeling(confidence_threshold=0.5)
+    assert read_selection(pseudo_labels, dataclasses.replace(rules, pseudo_labeling=other)) is None
+    assert read_selection(pseudo_labels, dataclasses.replace(rules, seed=1)) is None
+
+
+def test_beam_says_that_the_threshold_keeps_nothing(tmp_path):
+    trainer = make_trainer(tmp_path, pseudo_labeling=kns.PseudoLabeling(confidence_threshold=0.999999))
+    fit(trainer, POOL, num_rounds=0)
+    pseudo_labels = annotate(trainer, POOL)
+    with pytest.raises(ValueError, match=r"No pseudo-label is more confident than confidence_threshold=0.999999"):
+        keras_noisy_student.beam.select(trainer, pseudo_labels, options=OPTIONS)
 
 
 def test_beam_annotates_with_a_teacher_that_was_given(tmp_path):
@@ -181,7 +234,7 @@ def test_beam_does_not_write_where_another_process_does(tmp_path):
 def test_a_teacher_with_other_weights_on_a_machine_of_beam_is_an_error(tmp_path):
     trainer = make_trainer(tmp_path)
     fit(trainer, POOL, num_rounds=0)
-    sent = keras_noisy_student.beam._SentNetwork.of(trainer.model, str(tmp_path / "teacher.weights.h5"))
+    sent = annotation._SentNetwork.of(trainer.model, str(tmp_path / "teacher.weights.h5"))
     np.testing.assert_array_equal(sent.load().get_weights()[0], trainer.model.get_weights()[0])
     object.__setattr__(sent, "digest", "other")
     with pytest.raises(ValueError, match="must have the same weights on every machine"):
@@ -189,14 +242,7 @@ def test_a_teacher_with_other_weights_on_a_machine_of_beam_is_an_error(tmp_path)
 
 
 def test_without_beam_the_error_names_the_extra(monkeypatch):
-    real_import = builtins.__import__
-
-    def without_beam(name, *arguments, **settings):
-        if name.startswith("apache_beam"):
-            raise ModuleNotFoundError(f"No module named {name!r}")
-        return real_import(name, *arguments, **settings)
-
-    monkeypatch.setattr(builtins, "__import__", without_beam)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.delitem(sys.modules, "keras_noisy_student.beam")
     with pytest.raises(ImportError, match=re.escape('`pip install "keras-noisy-student[beam]"`')):
         importlib.import_module("keras_noisy_student.beam")

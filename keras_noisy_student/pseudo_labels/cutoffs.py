@@ -42,8 +42,17 @@ class Cutoffs:
     @property
     def bits_of_next_digit(self) -> int:
         """How many bits a pass adds: as many as the counters of all classes have room for."""
-        bits = (MAX_COUNTERS // len(self.num_wanted)).bit_length() - 1
-        return min(max(bits, 1), 16, self.unknown_bits[self.unknown_word])
+        return min(_digit_bits(len(self.num_wanted)), self.unknown_bits[self.unknown_word])
+
+    @property
+    def needs_digit(self) -> bool:
+        """Whether the undecided rows are too many to be sorted."""
+        return bool(self.num_undecided.sum() > MAX_SORTED_ROWS) and any(self.unknown_bits)
+
+    @property
+    def num_counters(self) -> int:
+        """Of the next digit."""
+        return len(self.num_wanted) << self.bits_of_next_digit
 
 
 def find_cutoffs(
@@ -57,10 +66,9 @@ def find_cutoffs(
         num_wanted: rows to be taken of each class, int64 `(num_classes,)`.
         num_rows: rows of each class that there are, more than are wanted.
     """
-    words = np.zeros((len(ranking.widths), len(num_wanted)), np.uint64)
-    cutoffs = Cutoffs(words, ranking.widths, num_wanted, np.where(num_wanted > 0, num_rows, 0))
-    while cutoffs.num_undecided.sum() > MAX_SORTED_ROWS and any(cutoffs.unknown_bits):
-        counters = np.zeros(len(num_wanted) << cutoffs.bits_of_next_digit, np.int64)
+    cutoffs = unknown_cutoffs(ranking, num_wanted=num_wanted, num_rows=num_rows)
+    while cutoffs.needs_digit:
+        counters = np.zeros(cutoffs.num_counters, np.int64)
         for rows in read():
             places, counts = count_digits(rows, cutoffs, ranking)
             counters[places] += counts
@@ -68,6 +76,17 @@ def find_cutoffs(
     if not cutoffs.num_undecided.any():
         return cutoffs
     return with_all_bits(cutoffs, [undecided_ranks(rows, cutoffs, ranking) for rows in read()])
+
+
+def max_digits(num_classes: int) -> int:
+    """How many digits there are at most in a rank: of a score, a hash and a place."""
+    return sum(-(-width // _digit_bits(num_classes)) for width in (32, 64, 63))
+
+
+def unknown_cutoffs(ranking: Ranking, *, num_wanted: np.ndarray, num_rows: np.ndarray) -> Cutoffs:
+    """Those of which no bit is known yet; arguments are those of `find_cutoffs`."""
+    words = np.zeros((len(ranking.widths), len(num_wanted)), np.uint64)
+    return Cutoffs(words, ranking.widths, num_wanted, np.where(num_wanted > 0, num_rows, 0))
 
 
 def count_digits(rows: Rows, cutoffs: Cutoffs, ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:
@@ -131,6 +150,10 @@ def is_taken(rows: Rows, cutoffs: Cutoffs, ranking: Ranking) -> np.ndarray:
         taken[ties] = values <= cutoff
         ties = ties[values == cutoff]
     return taken
+
+
+def _digit_bits(num_classes: int) -> int:
+    return min(max((MAX_COUNTERS // num_classes).bit_length() - 1, 1), 16)
 
 
 def _undecided(rows: Rows, cutoffs: Cutoffs, ranking: Ranking) -> Rows:

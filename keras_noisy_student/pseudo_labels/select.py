@@ -5,13 +5,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from keras_noisy_student.pseudo_labels.balance import balance
-from keras_noisy_student.pseudo_labels.cutoffs import find_cutoffs, is_taken
-from keras_noisy_student.pseudo_labels.pool_summary import PoolSummary, merge, summarize
+from keras_noisy_student.pseudo_labels.cutoffs import find_cutoffs
+from keras_noisy_student.pseudo_labels.pool_summary import merge, summarize
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
-from keras_noisy_student.pseudo_labels.ranking import Ranking
 from keras_noisy_student.pseudo_labels.rows import Rows, numbered
 from keras_noisy_student.pseudo_labels.selection import Selection
+from keras_noisy_student.pseudo_labels.selection_plan import SelectionPlan
 
 
 def select(columns: Iterable[np.ndarray], pseudo_labeling: PseudoLabeling, *, num_classes: int, seed: int) -> Selection:
@@ -29,39 +28,17 @@ def select(columns: Iterable[np.ndarray], pseudo_labeling: PseudoLabeling, *, nu
     Raises:
         ValueError: when the threshold keeps nothing.
     """
-    threshold = pseudo_labeling.confidence_threshold
-    summarize_block = functools.partial(summarize, threshold=threshold, num_classes=num_classes)
+    summarize_block = functools.partial(
+        summarize, threshold=pseudo_labeling.confidence_threshold, num_classes=num_classes
+    )
     summary = functools.reduce(merge, map(summarize_block, columns))
-    _check_keeps_some(summary, threshold)
-    copies, num_extra = balance(summary.kept_counts, pseudo_labeling.examples_per_class)
-    ranking = Ranking(copies > 0, summary, seed=seed)
+    plan = SelectionPlan.of(summary, pseudo_labeling, seed=seed)
 
     def ranked_rows() -> Iterator[Rows]:
-        return (_ranked(rows, threshold, num_extra) for rows in numbered(columns))
+        return map(plan.ranked, numbered(columns))
 
-    cutoffs = find_cutoffs(ranked_rows, ranking, num_wanted=num_extra, num_rows=summary.kept_counts)
+    cutoffs = find_cutoffs(ranked_rows, plan.ranking, num_wanted=plan.num_extra, num_rows=summary.kept_counts)
     repeats = np.empty(summary.num_rows, np.int32)
     for rows in numbered(columns):
-        repeats[rows.numbers] = np.where(rows.scores > threshold, copies[rows.class_ids], 0)
-        ranked = _ranked(rows, threshold, num_extra)
-        repeats[ranked.numbers] += is_taken(ranked, cutoffs, ranking)
-    return Selection(
-        repeats=repeats,
-        class_counts=summary.class_counts,
-        selected_class_counts=summary.kept_counts * copies + num_extra,
-        mean_confidence=summary.mean_score,
-    )
-
-
-def _ranked(rows: Rows, threshold: float, num_extra: np.ndarray) -> Rows:
-    """The confident rows of the classes in which some, and not all, are used once more."""
-    return rows.where((rows.scores > threshold) & (num_extra > 0)[rows.class_ids])
-
-
-def _check_keeps_some(summary: PoolSummary, threshold: float) -> None:
-    if not summary.kept_counts.any():
-        raise ValueError(
-            f"No pseudo-label is more confident than confidence_threshold={threshold}. The highest confidence among "
-            f"{summary.num_rows} annotated examples is {summary.highest_score:.4f}: lower the threshold below it, or "
-            "train a better teacher."
-        )
+        repeats[rows.numbers] = plan.repeats(rows, cutoffs)
+    return plan.selection(repeats)

@@ -9,7 +9,9 @@ Nothing that a file says is used as a path: names follow from the numbers of par
 """
 
 import dataclasses
+import itertools
 import posixpath
+from hashlib import sha256
 from typing import Any
 
 import tensorflow as tf
@@ -52,6 +54,18 @@ class PseudoLabels:
             read_blocks(self._paths("targets.tfrecord"), self._shards[0].target_spec),
         )
         return tf.data.Dataset.zip(files).map(lambda columns, targets: columns | targets)
+
+    @property
+    def digest(self) -> str:
+        """What tells it from another store: a hash of the checksums of what selection reads."""
+        return sha256("".join(shard.columns for shard in self._shards).encode()).hexdigest()
+
+    def shards(self) -> list[tuple[int, ColumnBlocks]]:
+        """The columns of each shard, with the place of its first row in the pool."""
+        ends = itertools.accumulate((shard.rows for shard in self._shards), initial=0)
+        return [
+            (first, ColumnBlocks([path])) for first, path in zip(ends, self._paths("columns.tfrecord"), strict=False)
+        ]
 
     def check_columns(self) -> None:
         """Compares what selection reads with what was written, long after that.

@@ -9,8 +9,11 @@ import posixpath
 from collections.abc import Iterator
 from typing import Any
 
+import apache_beam as beam
 import keras
 import tensorflow as tf
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.utils.shared import Shared
 
 from keras_noisy_student.data_checks import same_examples_source
 from keras_noisy_student.networks import weights_digest
@@ -24,16 +27,6 @@ from keras_noisy_student.storage.atomic_files import make_directory, remove_if_t
 from keras_noisy_student.tasks.task import Task
 from keras_noisy_student.trainer import NoisyStudentTrainer
 from keras_noisy_student.workers import Worker
-
-try:
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
-    from apache_beam.utils.shared import Shared
-except ImportError as error:
-    raise ImportError(
-        "keras_noisy_student.beam needs Apache Beam, which is not installed. Install it by "
-        '`pip install "keras-noisy-student[beam]"`.'
-    ) from error
 
 
 def annotate(trainer: NoisyStudentTrainer, unlabeled: Any, *, options: PipelineOptions | None = None) -> PseudoLabels:
