@@ -114,6 +114,23 @@ def test_beam_writes_again_only_what_is_missing(whole, tmp_path):
     assert written - {f"part-{part:05d}.json"} == {*shard, "manifest.json"}
 
 
+@pytest.mark.parametrize(("kind", "num_shards"), [("arrays", [1, 1, 1, 1, 1]), ("shards", [0, 2, 3])])
+def test_each_unit_of_beam_annotates_its_own_shards_alone(tmp_path, kind, num_shards, monkeypatch):
+    trainer = make_trainer(tmp_path)
+    fit(trainer, POOLS[kind], num_rounds=0)
+    written = []
+
+    def count_shards(*arguments, store, **settings):
+        before = len(list(pathlib.Path(store.directory).glob("shard-*.json")))
+        annotate_share(*arguments, store=store, **settings)
+        written.append(len(list(pathlib.Path(store.directory).glob("shard-*.json"))) - before)
+
+    annotate_share = annotation.annotate_share
+    monkeypatch.setattr(annotation, "annotate_share", count_shards)
+    annotate(trainer, POOLS[kind])
+    assert sorted(written) == num_shards
+
+
 def test_beam_does_not_annotate_a_finished_store(whole, monkeypatch):
     kind, trainer = whole
     before = files(trainer.directory, 2)
