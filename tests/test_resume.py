@@ -391,8 +391,9 @@ def test_weights_that_the_last_update_made_infinite_are_not_kept(tmp_path):
 def test_a_subclass_may_make_students_of_its_own(tmp_path):
     class Own(Small):
         def make_student(self, teacher, data, settings):
+            keras.utils.set_random_seed(0)
             student = kns.NoisyStudent(network(settings.index), task=self.task)
-            student.compile("adam")
+            student.compile(keras.optimizers.Adam(0.02))
             return student
 
     start_and_die(tmp_path, trainer_class=Own, kills={0: [KillAt(2, 0)]})

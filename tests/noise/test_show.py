@@ -71,8 +71,9 @@ def test_titles_do_not_overlap():
 
 
 def test_no_figure_is_left_open():
+    before = pyplot.get_fignums()
     kns.noise.show(_image(), ops=["Invert"], magnitudes=[1])
-    assert pyplot.get_fignums() == []
+    assert pyplot.get_fignums() == before
 
 
 @pytest.mark.parametrize(
