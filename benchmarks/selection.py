@@ -6,9 +6,10 @@ The pool has 1,000 classes, the largest 15 times the median, and random scores; 
 balances the classes ("auto"), so that large classes are cut and small ones topped up. The columns are written as a
 real store does (blocks of 256 rows, shards of 65,536) into a temporary directory first: 18 bytes a row.
 
-Takes 8 minutes with 100 million rows on two CPU cores, beside other measurements. There, with TensorFlow 2.21
-and NumPy 2, one run gave: seconds 48, peak_rss_mib 1,223, growth 0.46, vs_numpy 6.2. The work grows in proportion to
-the rows, so growth should be 1: below it, the other work fell on the shorter runs.
+Takes 4 minutes with 100 million rows on two CPU cores. There, with TensorFlow 2.21 and NumPy 2, a run with little
+beside it gave: seconds 28, peak_rss_mib 1,302, growth 0.83, vs_numpy 6.8; one beside other measurements seconds 48,
+peak_rss_mib 1,223, growth 0.46, vs_numpy 6.2. The work grows in proportion to the rows, so growth should be 1: below
+it, the runs of fewer rows were disturbed, or what a run costs at its start weighs on them.
 
     --json PATH    write the figures
     --rows N       rows of the pool (default 10,000,000)
