@@ -7,10 +7,10 @@ process, in turns, each first as often as the other. A figure is the median of t
 work on the machine disturbs both of a pair; the smallest and the largest ratio are printed beside it.
 
 Takes 7 minutes on two CPU cores beside other work. There, with TensorFlow 2.21 and Keras 3.15, runs gave:
-train_step_overhead 1.02, 1.07, 1.03, 0.98 and 0.96 (pairs from 0.8 to 1.9), annotate_efficiency 0.99 three times (0.6 to
-1.6), join_efficiency 1.02, 1.00 and 0.97 (0.9 to 1.3), join_efficiency_arrays 0.97, 1.70 and 1.02. Beside other work the pairs scatter: only a quiet machine tells
-1.05 from 1.00. A joint step adds about 0.4 ms whatever the network: half of it for the losses and accuracies of both
-parts, a quarter for the search for NaN.
+train_step_overhead 1.02, 1.07, 1.03, 0.98 and 0.96 (pairs from 0.8 to 1.9), annotate_efficiency 0.99 three times (0.6
+to 1.6), join_efficiency 1.02, 1.00 and 0.97 (0.9 to 1.3), join_efficiency_arrays 0.97, 1.70 and 1.02. Beside other work
+the pairs scatter: only a quiet machine tells 1.05 from 1.00. A joint step adds about 0.4 ms whatever the network: half
+of it for the losses and accuracies of both parts, a quarter for the search for NaN.
 
     --json PATH    write the figures
     --repeats N    pairs of each stage (default 7)
