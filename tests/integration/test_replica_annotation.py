@@ -3,10 +3,7 @@
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
-import subprocess
-import sys
 import tempfile
 
 import keras
@@ -17,9 +14,9 @@ from keras_noisy_student.pseudo_labels.annotate import annotate
 from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
 from keras_noisy_student.sources.given_source import as_source, sharded_source
 from keras_noisy_student.tasks.classification import Classification
+from tests.integration.cluster import run_module
 from tests.toy_data import NUM_CLASSES, NUM_FEATURES, features
 
-ROOT = pathlib.Path(__file__).parents[2]
 X = features(19)
 POOLS = {
     "arrays": lambda: as_source({"a": X}, name="unlabeled"),
@@ -81,11 +78,7 @@ def _main():
 
 @pytest.fixture(scope="module")
 def report():
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-m", "tests.integration.test_replica_annotation"]
-    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout.splitlines()[-1])
+    return run_module("tests.integration.test_replica_annotation")
 
 
 @pytest.mark.parametrize("kind", POOLS)

@@ -1,10 +1,6 @@
 """Replicas of a MirroredStrategy draw different masks. Runs itself in a process of its own: two logical CPU devices."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -13,9 +9,9 @@ import tensorflow as tf
 
 from keras_noisy_student.noise.mask_seeds import assign_mask_seeds, seed_variables
 from keras_noisy_student.noise.stochastic_depth import StochasticDepth
+from tests.integration.cluster import run_module
 
 NUM_UNITS = 256
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 class Student(keras.Model):
@@ -89,11 +85,7 @@ def _main():
 
 @pytest.fixture(scope="module")
 def report():
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-m", "tests.integration.test_replica_masks"]
-    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout.splitlines()[-1])
+    return run_module("tests.integration.test_replica_masks")
 
 
 def test_replicas_draw_different_masks_in_fit(report):
