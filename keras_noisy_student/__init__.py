@@ -1,5 +1,6 @@
 """Noisy Student Training (Xie et al. 2019) for Keras 3 on TensorFlow."""
 
+from keras_noisy_student import evaluation
 from keras_noisy_student._version import __version__
 from keras_noisy_student.history import RoundRecord, RoundsHistory
 from keras_noisy_student.noise.compose import Compose
@@ -55,6 +56,7 @@ __all__ = [
     "Task",
     "TemporalCrop",
     "__version__",
+    "evaluation",
     "joint_dataset",
     "set_model_noise",
 ]

@@ -1,6 +1,6 @@
 """Tensor files: a list of arrays in one TFRecord file, each record a serialized `TensorProto`. Reading runs no code."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +11,7 @@ from keras_noisy_student.storage.atomic_files import write_atomically
 from keras_noisy_student.storage.checksums import DamagedFileError, check_file, checksum
 
 
-def write_tensors(path: str, tensors: Sequence[np.ndarray]) -> str:
+def write_tensors(path: str, tensors: Iterable[np.ndarray]) -> str:
     """Writes arrays of any numerical dtype atomically; returns the checksum of the file."""
 
     def write(temporary: str) -> None:
