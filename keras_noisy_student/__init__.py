@@ -21,7 +21,12 @@ from keras_noisy_student.noise.temporal_crop import TemporalCrop
 from keras_noisy_student.pipeline import joint_dataset
 from keras_noisy_student.promotion import Promotion
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
+from keras_noisy_student.pseudo_labels.averaging import TeacherAveraging
+from keras_noisy_student.pseudo_labels.correction import Correction
+from keras_noisy_student.pseudo_labels.distribution_alignment import DistributionAlignment
+from keras_noisy_student.pseudo_labels.probability_map import ProbabilityMap
 from keras_noisy_student.round_settings import RoundSettings
+from keras_noisy_student.pseudo_labels.temperature_scaling import TemperatureScaling
 from keras_noisy_student.run_data import RunData
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.tasks.classification import Classification
@@ -33,7 +38,9 @@ __all__ = [
     "Classification",
     "Compose",
     "Cutout",
+    "Correction",
     "FeatureMasks",
+    "DistributionAlignment",
     "ImageNoise",
     "LayerNoise",
     "Noise",
@@ -44,6 +51,7 @@ __all__ = [
     "PerClip",
     "Promotion",
     "PseudoLabeling",
+    "ProbabilityMap",
     "RandAugment",
     "RandomFlip",
     "RandomResizedCrop",
@@ -56,6 +64,8 @@ __all__ = [
     "Task",
     "TemporalCrop",
     "__version__",
+    "TeacherAveraging",
+    "TemperatureScaling",
     "evaluation",
     "joint_dataset",
     "set_model_noise",

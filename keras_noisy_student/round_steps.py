@@ -16,6 +16,7 @@ from keras_noisy_student.epoch_checkpointing import EpochCheckpointing
 from keras_noisy_student.history import RoundRecord
 from keras_noisy_student.networks import check_teacher, weights_digest
 from keras_noisy_student.noise import seeds
+from keras_noisy_student.last_teachers import LastTeachers
 from keras_noisy_student.promoted_student import PromotedStudent
 from keras_noisy_student.promotion import Promotion
 from keras_noisy_student.pseudo_labels.annotate import annotate
@@ -23,6 +24,8 @@ from keras_noisy_student.pseudo_labels.online import OnlineTeacher
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.pseudo_labels.select import select
 from keras_noisy_student.pseudo_labels.selection import Selection
+from keras_noisy_student.pseudo_labels.corrected_labels import RowCorrection
+from keras_noisy_student.pseudo_labels.fitted_corrections import FittedCorrections, read_fitted
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
 from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
 from keras_noisy_student.pseudo_labels.stored_selection import SelectionRules, read_selection
@@ -30,9 +33,12 @@ from keras_noisy_student.relabeling import pool_of_round
 from keras_noisy_student.round_settings import PerRound, RoundSettings, value_at
 from keras_noisy_student.run_data import RunData
 from keras_noisy_student.run_directory.epoch_checkpoints import EpochCheckpoint
+from keras_noisy_student.pseudo_labels.teacher import Teacher
 from keras_noisy_student.run_directory.run_directory import RunDirectory
+from keras_noisy_student.round_corrections import fit_round, fitted_once
 from keras_noisy_student.run_directory.run_lock import RunLock
 from keras_noisy_student.sources.source import Source
+from keras_noisy_student.run_directory.description import describe, digest
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.student_builder import StudentBuilder
 from keras_noisy_student.tasks.task import Task
@@ -94,21 +100,22 @@ class RoundSteps(PromotedStudent):
 
     def make_student(self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings) -> NoisyStudent:
         """Builds the network of a round, checks it and wraps it, compiled, with its noise."""
+        self._teachers = LastTeachers()
+        self._fitted: dict[int, FittedCorrections] = {}
         teacher_network = None if teacher is None else teacher.network
         network = self._students.network(settings.index, examples=data.first_examples(), teacher=teacher_network)
         online_teacher = None
         if teacher is not None and settings.pseudo_labeling.annotate == "online":
-            online_teacher = OnlineTeacher(teacher.network, self.task, settings.pseudo_labeling)
+            online_teacher = self._online_teacher(teacher, data, settings)
         return self._students.wrap(network, settings.index, noise=settings.noise, online_teacher=online_teacher)
 
     def annotate(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> PseudoLabels:
         """Labels the pool with the un-noised teacher. Not called in round 0, nor for online annotation."""
         pool = self._pool(data, settings)
-        make_writer = self._store_writer(teacher, pool, settings.index)
-        return annotate(
-            teacher.network,
+        make_writer = self._store_writer(teacher, pool, settings.pseudo_labeling, settings.index)
+        pseudo_labels = annotate(
+            self._annotating(teacher, settings.pseudo_labeling),
             pool,
-            self.task,
             store=make_writer(worker=worker_of(tf.distribute.get_strategy()), before_shard=self._run.lock.check),
             batch_size=self.inference_batch_size,
             announce=lambda: self._tell(f"Round {settings.index}: the teacher annotates the unlabelled pool"),
@@ -118,6 +125,7 @@ class RoundSteps(PromotedStudent):
     def select(self, pseudo_labels: PseudoLabels, settings: RoundSettings) -> Selection:
         """Filters by confidence and balances the classes. Called after `annotate`."""
         rules = self._selection_rules(settings.pseudo_labeling, settings.index)
+        return self._corrected(pseudo_labels, teacher, data, settings)
         stored = read_selection(pseudo_labels, rules)
         if stored is not None:
             return stored
@@ -156,6 +164,7 @@ class RoundSteps(PromotedStudent):
             key=key,
             first_batch=first_step,
         )
+            correction=pseudo_labels.correction,
         return pipeline.join(labeled, pseudo_labeled, noise=settings.noise)
 
     def train(
@@ -217,7 +226,10 @@ class RoundSteps(PromotedStudent):
     ) -> RoundRecord:
         """What is kept of the round: the last logs, with the validation of the weights that training left."""
         metrics = {name: values[-1] for name, values in epochs.items()} | self._validate(student, data)
-        return RoundRecord.of(settings.index, student.network, epochs, selection, metrics=metrics)
+        corrections = self._fitted.get(settings.index)
+        return RoundRecord.of(
+            settings.index, student.network, epochs, selection, metrics=metrics, corrections=corrections
+        )
 
     def next_store(self, unlabeled: Any) -> NextStore:
         """The store that the next round will look for, so that others may annotate it before that round begins.
@@ -230,32 +242,87 @@ class RoundSteps(PromotedStudent):
                 nothing, or not the whole pool.
         """
         teacher, index = self.teacher, len(self._rounds)
-        annotate = value_at(self._pseudo_labeling, index, name="pseudo_labeling").annotate
-        if annotate != "stored":
+        pseudo_labeling = value_at(self._pseudo_labeling, index, name="pseudo_labeling")
+        if pseudo_labeling.annotate != "stored":
             raise ValueError(
                 'Only a round with annotate="stored" can be annotated beforehand. Received: '
-                f'annotate="{annotate}" in round {index}. Leave its annotation to `fit_rounds`.'
+                f'annotate="{pseudo_labeling.annotate}" in round {index}. Leave its annotation to `fit_rounds`.'
+            )
+        if not pseudo_labeling.averaging.is_of_one:
+            raise ValueError(
+                "Only a round with one teacher and no views can be annotated beforehand. Received: averaging="
+                f"{pseudo_labeling.averaging!r} in round {index}. Leave its annotation to `fit_rounds`."
             )
         pool = same_examples_source(unlabeled, self._element_spec, name="unlabeled", num_shards=self.pool_shards)
-        return NextStore(pool, self._store_writer(teacher, pool, index), self._run.lock)
+        return NextStore(pool, self._store_writer(teacher, pool, pseudo_labeling, index), self._run.lock)
 
     def next_selection_rules(self) -> SelectionRules:
         """What the next round will select by.
 
         Raises:
-            ValueError: before `fit_rounds`.
+            ValueError: before `fit_rounds`, or when the next round has corrections, which it fits itself.
         """
         _, index = self.teacher, len(self._rounds)
-        return self._selection_rules(value_at(self._pseudo_labeling, index, name="pseudo_labeling"), index)
+        pseudo_labeling = value_at(self._pseudo_labeling, index, name="pseudo_labeling")
+        if pseudo_labeling.corrections:
+            raise ValueError(
+                "Only a round without corrections can be selected beforehand. Received: corrections="
+                f"{pseudo_labeling.corrections!r} in round {index}. Leave its selection to `fit_rounds`, which fits "
+                "them."
+            )
+        return self._selection_rules(pseudo_labeling, index)
 
     def _selection_rules(self, pseudo_labeling: PseudoLabeling, round_index: int) -> SelectionRules:
         seed = seeds.stream_key(self._seed, "select", round_index)
         return SelectionRules(pseudo_labeling, num_classes=self.task.num_classes, seed=seed)
 
-    def _store_writer(self, teacher: NoisyStudent, pool: Source, round_index: int) -> functools.partial[StoreWriter]:
-        """Makes a writer of the store of a round, for a `worker`."""
+    def _annotating(self, teacher: NoisyStudent, pseudo_labeling: PseudoLabeling) -> Teacher:
+        """What annotates in a round."""
+        averaging = pseudo_labeling.averaging
+        teachers = self._teachers.up_to(teacher, averaging.num_teachers)
+        return Teacher([each.network for each in teachers], self.task, views=averaging.views)
+
+    def _online_teacher(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> OnlineTeacher:
+        annotating = self._annotating(teacher, settings.pseudo_labeling)
+        if not settings.pseudo_labeling.corrections:
+            return OnlineTeacher(annotating, settings.pseudo_labeling)
         batch_size = self.inference_batch_size
-        made_by = {"teacher": weights_digest(teacher.network), "batch_size": batch_size}
+        fitted = fit_round(settings, annotating, data, batch_size=batch_size, pseudo_labels=None)
+        self._fitted[settings.index] = fitted
+        return OnlineTeacher(annotating, settings.pseudo_labeling, correction=fitted.probability_map)
+
+    def _corrected(
+        self, pseudo_labels: PseudoLabels, teacher: NoisyStudent, data: RunData, settings: RoundSettings
+    ) -> PseudoLabels:
+        """The annotated pool through the corrections of its round."""
+        corrections = settings.pseudo_labeling.corrections
+        if not corrections:
+            return pseudo_labels
+        self._fitted[settings.index] = fitted_once(
+            self._run.corrections_path(settings.index),
+            lambda: fit_round(
+                settings,
+                self._annotating(teacher, settings.pseudo_labeling),
+                data,
+                batch_size=self.inference_batch_size,
+                pseudo_labels=pseudo_labels,
+            ),
+            origin=digest(describe([pseudo_labels.digest, corrections])),
+            strategy=self._strategy,
+            before_writing=self._run.lock.check,
+        )
+        return pseudo_labels.corrected(RowCorrection(self._fitted[settings.index].probability_map, self.task))
+
+    def _store_writer(
+        self, teacher: NoisyStudent, pool: Source, pseudo_labeling: PseudoLabeling, round_index: int
+    ) -> functools.partial[StoreWriter]:
+        """Makes a writer of the store of a round, for a `worker`."""
+        batch_size, averaging = self.inference_batch_size, pseudo_labeling.averaging
+        teachers = self._teachers.up_to(teacher, averaging.num_teachers)
+        *earlier, digest_of_teacher = [weights_digest(each.network) for each in teachers]
+        made_by: dict[str, Any] = {"teacher": digest_of_teacher, "batch_size": batch_size}
+        if earlier or averaging.views:
+            made_by["averaged"] = {"earlier_teachers": earlier, "views": describe(averaging.views)}
         if pool.kept_digest is not None:
             made_by["kept"] = pool.kept_digest
         return functools.partial(
@@ -269,7 +336,14 @@ class RoundSteps(PromotedStudent):
     def _pool(self, data: RunData, settings: RoundSettings) -> Source:
         """What a round annotates and trains on."""
         rounds = self._rounds[: settings.index + 1]
-        return pool_of_round(data.pool, rounds, path_of=self._run.pseudo_labels_path, select=self.select)
+        return pool_of_round(data.pool, rounds, store_of=self._finished_store, select=self.select)
+
+    def _finished_store(self, settings: RoundSettings) -> PseudoLabels:
+        pseudo_labels = PseudoLabels(self._run.pseudo_labels_path(settings.index))
+        if not settings.pseudo_labeling.corrections:
+            return pseudo_labels
+        fitted = read_fitted(self._run.corrections_path(settings.index))
+        return pseudo_labels.corrected(RowCorrection(fitted.probability_map, self.task))
 
     def _key(self, purpose: str, settings: RoundSettings) -> int:
         return seeds.stream_key(self._seed, purpose, settings.index)

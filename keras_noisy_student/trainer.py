@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_noisy_student._version import __version__
+from keras_noisy_student.annotation_checks import check_annotation
 from keras_noisy_student.argument_checks import checked_directory, checked_verbose
 from keras_noisy_student.callback_state import check_callbacks
 from keras_noisy_student.compile_arguments import CompileArguments
@@ -19,6 +20,7 @@ from keras_noisy_student.history import RoundRecord, RoundsHistory
 from keras_noisy_student.interruption import exit_on_sigterm
 from keras_noisy_student.joint_batch import LossReduction
 from keras_noisy_student.networks import check_network, weights_digest
+from keras_noisy_student.last_teachers import LastTeachers
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.non_finite import OnNonFinite, examples_named
 from keras_noisy_student.promotion import Promotion
@@ -264,6 +266,7 @@ class NoisyStudentTrainer(RoundSteps):
                 teacher, record = self._start_from_given_teacher(data, settings)
             elif is_finished:
                 teacher, record = self._restore_round(teacher, data, settings)
+        self._teachers = LastTeachers(max(each.pseudo_labeling.averaging.num_teachers for each in rounds))
             else:
                 teacher, record = self.run_round(teacher, data, settings)
             records.append(record)
@@ -273,6 +276,7 @@ class NoisyStudentTrainer(RoundSteps):
                 self._tell(f"No better student in the last {self._promotion.stop_after} rounds: the run ends here.")
                 break
         return RoundsHistory(records)
+            self._teachers.add(teacher)
 
     def run_round(
         self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings
@@ -376,3 +380,5 @@ class NoisyStudentTrainer(RoundSteps):
                 if self._promotion.needs_validation and settings.index == len(rounds) - 1:
                     batches = data.validation_batches(1)
                     self._promotion.check_metrics({} if batches is None else validate(student, batches.take(1)))
+            if settings.index > 0:
+                check_annotation(settings, data, teacher=teacher, task=self.task)

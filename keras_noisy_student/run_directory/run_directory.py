@@ -8,6 +8,7 @@ round_00/student.weights.h5     the weights it ended with (averaged, if the opti
 round_00/record.json            its record; written last, so that a round with one is finished
 round_01/pseudo_labels/         the store of its teacher's annotations
 """
+round_01/corrections.json       what the corrections of its pseudo-labels were fitted to be
 
 import contextlib
 import dataclasses
@@ -107,6 +108,10 @@ class RunDirectory:
     def save_round(self, record: RoundRecord, network: keras.Model) -> None:
         """Saves the weights, then the record that says the round is finished."""
         self.lock.check()
+    def corrections_path(self, index: int) -> str:
+        """Where the fitted corrections of a round go."""
+        return posixpath.join(self._round(index), "corrections.json")
+
         directory = self._round(record.round_index)
         weights = save_weights(network, posixpath.join(directory, "student.weights.h5"))
         content = {"record": dataclasses.asdict(record), "weights": weights}
