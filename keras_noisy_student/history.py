@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_noisy_student.pseudo_labels.fitted_corrections import FittedCorrections
 from keras_noisy_student.pseudo_labels.selection import Selection
 
 
@@ -23,7 +24,10 @@ class RoundRecord:
         num_selected: examples of one pass over the selection, copies included.
         class_counts: examples of each predicted class in the pool.
         selected_class_counts: copies of each class in the selection.
-        mean_confidence: of the annotated pool; `None` where nothing was stored.
+        mean_confidence: of the annotated pool, after corrections; `None` where nothing was stored.
+        calibration_error: expected calibration error of the teacher on the validation data, with 15 bins; `None` where
+            nothing was corrected, or without validation data.
+        corrected_calibration_error: the same after the corrections.
         gain: by how much the student is better than its teacher, below 0 if it is worse, in the validation metric that
             `Promotion` monitors; `None` without validation data or teacher.
         is_promoted: whether it became the teacher of the next round.
@@ -40,6 +44,8 @@ class RoundRecord:
     class_counts: list[int] = dataclasses.field(default_factory=list)
     selected_class_counts: list[int] = dataclasses.field(default_factory=list)
     mean_confidence: float | None = None
+    calibration_error: float | None = None
+    corrected_calibration_error: float | None = None
     gain: float | None = None
     is_promoted: bool = True
     seconds: float = 0.0
@@ -53,11 +59,26 @@ class RoundRecord:
         selection: Selection | None,
         *,
         metrics: dict[str, float],
+        corrections: FittedCorrections | None = None,
     ) -> "RoundRecord":
-        """The record of a round that has just been trained; `selection` is `None` where nothing was stored."""
+        """The record of a round that has just been trained.
+
+        Args:
+            round_index: of the round.
+            network: that it trained.
+            epochs: the logs of every epoch.
+            selection: `None` where nothing was stored.
+            metrics: see `RoundRecord`.
+            corrections: `None` where nothing was corrected.
+        """
         figures: dict[str, Any] = {}
-        if selection is not None:
+        if corrections is not None:
             figures = {
+                "calibration_error": corrections.calibration_error,
+                "corrected_calibration_error": corrections.corrected_calibration_error,
+            }
+        if selection is not None:
+            figures |= {
                 "num_annotated": selection.num_annotated,
                 "num_kept": selection.num_kept,
                 "num_selected": selection.num_selected,
@@ -76,6 +97,9 @@ class RoundRecord:
             empty = [class_id for class_id, count in enumerate(self.selected_class_counts) if count == 0]
             if empty:
                 figures.insert(1, f"none for classes {empty[:10]}")
+        if self.calibration_error is not None and self.corrected_calibration_error is not None:
+            error, corrected = self.calibration_error, self.corrected_calibration_error
+            figures.append(f"calibration error of the teacher {error:.4f} -> {corrected:.4f}")
         if self.gain is not None and self.gain < 0:
             figures.append(f"worse than its teacher by {-self.gain:.4f}")
         if not self.is_promoted:

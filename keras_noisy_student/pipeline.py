@@ -10,9 +10,10 @@ from keras_noisy_student.argument_checks import is_integer
 from keras_noisy_student.joint_batch import Examples, check_batch_size, num_pseudo_labeled
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.noise import Noise, checked_noise
+from keras_noisy_student.pseudo_labels.corrected_labels import RowCorrection
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
-from keras_noisy_student.pseudo_labels.targets import training_targets
+from keras_noisy_student.pseudo_labels.targets import annotated_targets, training_targets
 from keras_noisy_student.sources.given_source import as_source
 from keras_noisy_student.sources.source import Source
 
@@ -107,11 +108,12 @@ def pseudo_labeled_examples(
     pseudo_labeling: PseudoLabeling,
     *,
     num_classes: int,
+    correction: RowCorrection | None = None,
     batch_size: int,
     key: int,
     first_batch: int = 0,
 ) -> tf.data.Dataset:
-    """Endless batches of a source of `(x, row of the store)`, with the row turned into a target.
+    """Endless batches of a source of `(x, row of the store)`, with the row turned into a target, corrected if asked to.
 
     The fingerprint of every example is compared with that of the example the teacher saw; see `pool_errors_explained`.
     """
@@ -120,7 +122,10 @@ def pseudo_labeled_examples(
         x, stored = example
         seen = tf.squeeze(stored["fingerprint"], axis=-1)
         with tf.control_dependencies([tf.debugging.assert_equal(fingerprint(x), seen, message=POOL_CHANGED)]):
-            y = training_targets(stored, pseudo_labeling, num_classes)
+            if correction is None:
+                y = training_targets(stored, pseudo_labeling, num_classes)
+            else:
+                y = annotated_targets(correction(stored), pseudo_labeling)
         return Examples(x, y, noise_seed=_noise_seed(key, positions), row=rows)
 
     batches = selected.shuffled_batches(batch_size, key=key, first_batch=first_batch)

@@ -13,7 +13,7 @@ def pool_of_round(
     pool: Source,
     rounds: Sequence[RoundSettings],
     *,
-    path_of: Callable[[int], str],
+    store_of: Callable[[RoundSettings], PseudoLabels],
     select: Callable[[PseudoLabels, RoundSettings], Selection],
 ) -> Source:
     """The examples that the last one of some rounds annotates and trains on.
@@ -23,7 +23,7 @@ def pool_of_round(
     Args:
         pool: the whole unlabelled pool.
         rounds: the settings of all rounds up to the one that is asked for.
-        path_of: from the index of a round to the directory of its store.
+        store_of: opens the store of a round.
         select: selects from the store of a round by its settings.
 
     Raises:
@@ -31,20 +31,20 @@ def pool_of_round(
     """
     num_kept = next(back for back, settings in enumerate(reversed(rounds)) if not settings.is_relabeling)
     for before in rounds[len(rounds) - 1 - num_kept : -1]:
-        pseudo_labels = _open(path_of(before.index), before.index)
+        pseudo_labels = _open(store_of, before)
         is_kept = select(pseudo_labels, before).repeats > 0
         pool = pool.kept(is_kept, part_rows=pseudo_labels.part_rows)
     return pool
 
 
-def _open(path: str, round_index: int) -> PseudoLabels:
+def _open(store_of: Callable[[RoundSettings], PseudoLabels], settings: RoundSettings) -> PseudoLabels:
     try:
-        pseudo_labels = PseudoLabels(path)
+        pseudo_labels = store_of(settings)
         pseudo_labels.check_columns()
     except DamagedFileError as error:
         raise DamagedFileError(
-            f'{error} With annotate="kept", round {round_index + 1} needs it to tell what the selection of round '
-            f"{round_index} kept. Put it back as it was, or delete the directory of round {round_index} to make that "
-            "round again."
+            f'{error} With annotate="kept", round {settings.index + 1} needs it to tell what the selection of round '
+            f"{settings.index} kept. Put it back as it was, or delete the directory of round {settings.index} to make "
+            "that round again."
         ) from error
     return pseudo_labels

@@ -11,7 +11,7 @@ from tests.odd_values import ALL, ODD_VALUES, check_accepts_or_explains, fuzz_se
 from tests.toy_data import NUM_CLASSES, features, labels, network
 
 RETURNED_TO_USERS = {"Annotation", "LayerNoise", "RoundRecord", "RoundsHistory", "RunData"}
-TO_BE_SUBCLASSED = {"Task"}
+TO_BE_SUBCLASSED = {"Correction", "Task"}
 TASK = kns.Classification(NUM_CLASSES)
 EXAMPLES = features(9), labels(9)
 REQUIRED_ARGUMENTS = {

@@ -20,6 +20,7 @@ from keras_noisy_student.networks import weights_digest
 from keras_noisy_student.pseudo_labels.annotate import annotate_share
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
 from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
+from keras_noisy_student.pseudo_labels.teacher import Teacher
 from keras_noisy_student.pseudo_labels.teacher_pass import TeacherPass
 from keras_noisy_student.run_directory.weights_files import load_weights, save_weights
 from keras_noisy_student.sources.source import Source
@@ -173,7 +174,7 @@ class _Work:
     def load(self) -> "_Loaded":
         """Rebuilds the teacher and the pool."""
         pool = same_examples_source(self.unlabeled, self.element_spec, name="unlabeled", num_shards=self.pool_shards)
-        return _Loaded(TeacherPass(self.teacher.load(), self.element_spec, self.task), pool)
+        return _Loaded(TeacherPass(Teacher([self.teacher.load()], self.task), self.element_spec), pool)
 
     def store(self, unit: int) -> StoreWriter:
         """The writer of a unit, which knows what is there."""

@@ -10,16 +10,15 @@ from keras_noisy_student.pseudo_labels.background_calls import BackgroundCalls
 from keras_noisy_student.pseudo_labels.shard import COLUMNS
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
 from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
+from keras_noisy_student.pseudo_labels.teacher import Teacher
 from keras_noisy_student.pseudo_labels.teacher_pass import Annotated, TeacherPass
 from keras_noisy_student.sources.source import PoolBlock, Source
-from keras_noisy_student.tasks.task import Task
 from keras_noisy_student.workers import wait_for_all_workers
 
 
 def annotate(
-    teacher: keras.Model,
+    teacher: Teacher,
     pool: Source,
-    task: Task,
     *,
     store: StoreWriter,
     batch_size: int,
@@ -31,9 +30,8 @@ def annotate(
     Each worker annotates its share, on each of its replicas another batch. The store does not depend on their number.
 
     Args:
-        teacher: the network; called with `training=False`.
+        teacher: what annotates.
         pool: unlabelled examples.
-        task: turns the teacher's outputs into probabilities, a score and a class.
         store: where the labels of this worker go; a finished one is taken as it is.
         batch_size: examples that the teacher labels at a time, a block of the store.
         announce: called if there is anything to annotate.
@@ -48,7 +46,7 @@ def annotate(
     store.take_up()
     if not store.is_finished():
         announce()
-        teacher_pass = TeacherPass(teacher, pool.element_spec, task)
+        teacher_pass = TeacherPass(teacher, pool.element_spec)
         annotate_share(teacher_pass, pool, store=store, batch_size=batch_size, verbose=verbose)
     wait_for_all_workers(strategy)
     store.finish()

@@ -2,34 +2,34 @@
 
 from typing import Any
 
-import keras
 import tensorflow as tf
 
+from keras_noisy_student.pseudo_labels.probability_map import ProbabilityMap
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
-from keras_noisy_student.pseudo_labels.targets import soft_labels
-from keras_noisy_student.tasks.task import Task
+from keras_noisy_student.pseudo_labels.targets import annotated_targets
+from keras_noisy_student.pseudo_labels.teacher import Teacher
 
 
 class OnlineTeacher:
     """Turns clean examples into targets and weights.
 
-    A plain object, so that a student that holds one does not take the teacher's weights for its own.
-
     Args:
-        network: the teacher; called with `training=False`.
-        task: turns its outputs into probabilities, a score and a class.
+        teacher: what annotates.
         pseudo_labeling: soft or hard, temperature, confidence threshold.
+        correction: of its probabilities; none by default.
     """
 
-    def __init__(self, network: keras.Model, task: Task, pseudo_labeling: PseudoLabeling) -> None:
-        self._network = network
-        self._task = task
+    def __init__(
+        self, teacher: Teacher, pseudo_labeling: PseudoLabeling, *, correction: ProbabilityMap | None = None
+    ) -> None:
+        self._teacher = teacher
         self._pseudo_labeling = pseudo_labeling
+        self._correction = correction
 
     def __call__(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the targets of a batch, and a weight of 0 for those that are not confident enough, else 1."""
-        annotation = self._task.annotate(self._network(x, training=False))
+        annotation = self._teacher.annotate(x)
+        if self._correction is not None:
+            annotation = self._teacher.task.judge(self._correction(annotation.probabilities))
         weight = tf.cast(annotation.score > self._pseudo_labeling.confidence_threshold, tf.float32)
-        if self._pseudo_labeling.labels == "hard":
-            return annotation.class_id, weight
-        return soft_labels(annotation.probabilities, self._pseudo_labeling.temperature), weight
+        return annotated_targets(annotation, self._pseudo_labeling), weight

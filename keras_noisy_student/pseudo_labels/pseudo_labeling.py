@@ -1,9 +1,12 @@
 """`PseudoLabeling`: how the teacher's outputs become training targets, as one value."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 from keras_noisy_student.argument_checks import FROM_0_BELOW_1, POSITIVE, check_choice, is_integer
+from keras_noisy_student.pseudo_labels.averaging import ONE_TEACHER, TeacherAveraging
+from keras_noisy_student.pseudo_labels.correction import Correction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +24,10 @@ class PseudoLabeling:
         annotate: `"stored"` labels the pool once per round and stores the result; `"kept"` does the same, from round 2
             on, for those examples alone that the selection of the round before kept; `"online"` stores nothing: the
             teacher runs inside the training step on the clean examples, and the threshold becomes a weight of 0 or 1.
+        corrections: of the teacher's probabilities, fitted anew in every round and applied one after the other, before
+            the threshold: confidences, classes and targets all change, and the store does not. For instance
+            `[TemperatureScaling(), DistributionAlignment()]`.
+        averaging: over several teachers or views of an example, for the probabilities that all of this starts from.
 
     Raises:
         ValueError: for a value out of range, or two that contradict each other.
@@ -38,6 +45,8 @@ class PseudoLabeling:
     confidence_threshold: float = 0.0
     examples_per_class: int | Literal["auto"] | None = None
     annotate: Literal["stored", "kept", "online"] = "stored"
+    corrections: Sequence[Correction] = ()
+    averaging: TeacherAveraging = ONE_TEACHER
 
     def __post_init__(self) -> None:
         check_choice("labels", self.labels, ("soft", "hard"))
@@ -46,6 +55,12 @@ class PseudoLabeling:
             raise ValueError(f"`temperature` must be positive. Received: temperature={self.temperature!r}.")
         FROM_0_BELOW_1.check("confidence_threshold", self.confidence_threshold)
         self._check_examples_per_class()
+        self._check_corrections()
+        if not isinstance(self.averaging, TeacherAveraging):
+            raise ValueError(
+                "`averaging` must be a TeacherAveraging, such as TeacherAveraging(num_teachers=2). Received: averaging="
+                f"{self.averaging!r}."
+            )
         if self.labels == "hard" and self.temperature != 1:
             raise ValueError(
                 "`temperature` changes soft labels only: the most likely class stays the same. Leave it at 1, or use "
@@ -56,6 +71,22 @@ class PseudoLabeling:
                 "Classes can be balanced only over the whole annotated pool, which online annotation never sees. Use "
                 'annotate="stored" or examples_per_class=None. Received: annotate="online", '
                 f"examples_per_class={self.examples_per_class!r}."
+            )
+
+    def _check_corrections(self) -> None:
+        value = self.corrections
+        if not isinstance(value, list | tuple) or not all(isinstance(item, Correction) for item in value):
+            raise ValueError(
+                "`corrections` must be a sequence of Correction, such as [TemperatureScaling()]. Received: corrections="
+                f"{value!r}."
+            )
+        object.__setattr__(self, "corrections", tuple(value))
+        of_pool = next((item for item in value if item.needs_pool), None)
+        if self.annotate == "online" and of_pool is not None:
+            raise ValueError(
+                f"{type(of_pool).__name__} is fitted to the whole annotated pool, which online annotation never sees. "
+                'Use annotate="stored", or leave it out. Received: annotate="online", corrections='
+                f"{self.corrections!r}."
             )
 
     def _check_examples_per_class(self) -> None:

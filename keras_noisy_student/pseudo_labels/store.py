@@ -8,15 +8,19 @@
 Nothing that a file says is used as a path: names follow from the numbers of part and shard.
 """
 
+import copy
 import dataclasses
 import itertools
 import posixpath
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_noisy_student.pseudo_labels.column_blocks import ColumnBlocks
+from keras_noisy_student.pseudo_labels.corrected_labels import CorrectedColumns, RowCorrection
 from keras_noisy_student.pseudo_labels.shard import COLUMN_SPEC, Shard, read_blocks, shard_path
 from keras_noisy_student.storage.checksums import DamagedFileError, check_file
 from keras_noisy_student.storage.json_files import read_json
@@ -30,8 +34,9 @@ class PseudoLabels:
         directory: of the store.
 
     Attributes:
-        columns: what selection reads, a shard at a time.
+        columns: what selection reads, in blocks: arrays `(rows,)` with `fingerprint`, `score` and `class_id`.
         part_rows: rows of each part of the pool.
+        correction: through which the rows are seen; `None` where they are as the teacher labelled them.
 
     Raises:
         DamagedFileError: when the manifest is missing or damaged.
@@ -42,10 +47,18 @@ class PseudoLabels:
         manifest = read_manifest(directory)
         self.part_rows = manifest.part_rows
         self._shards = [from_json(Shard, shard) for shard in manifest.shards]
-        self.columns = ColumnBlocks(self._paths("columns.tfrecord"))
+        self.columns: Iterable[np.ndarray] = ColumnBlocks(self._paths("columns.tfrecord"))
+        self.correction: RowCorrection | None = None
 
     def __len__(self) -> int:
         return sum(self.part_rows)
+
+    def corrected(self, correction: RowCorrection) -> "PseudoLabels":
+        """The same store with corrected columns. What `rows` returns stays raw: training corrects it itself."""
+        corrected = copy.copy(self)
+        corrected.correction = correction
+        corrected.columns = CorrectedColumns(self.rows(), correction)
+        return corrected
 
     def rows(self) -> tf.data.Dataset:
         """All rows in the order of the pool: blocks of columns and encoded targets, tensors `(rows, width)` by name."""
@@ -75,6 +88,9 @@ class PseudoLabels:
         """
         for shard, path in zip(self._shards, self._paths("columns.tfrecord"), strict=True):
             check_file(path, shard.columns)
+        if self.correction is not None:
+            for shard, path in zip(self._shards, self._paths("targets.tfrecord"), strict=True):
+                check_file(path, shard.targets)
 
     def _paths(self, suffix: str) -> list[str]:
         return [shard_path(self.directory, shard.id, suffix) for shard in self._shards]

@@ -10,6 +10,7 @@ import posixpath
 import warnings
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -33,12 +34,14 @@ class SelectionRules:
 
     def origin(self, pseudo_labels: PseudoLabels) -> str:
         """The checksum of all that the selection from a store depends on."""
-        rules = [
+        rules: list[Any] = [
             float(self.pseudo_labeling.confidence_threshold),
             self.pseudo_labeling.examples_per_class,
             self.num_classes,
             self.seed,
         ]
+        if pseudo_labels.correction is not None:
+            rules.append(dataclasses.asdict(pseudo_labels.correction.probability_map))
         return sha256(json.dumps([pseudo_labels.digest, *rules], default=int).encode()).hexdigest()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
+from keras_noisy_student.tasks.task import Annotation
 
 MAX_STORED_CLASSES = 64
 
@@ -44,6 +45,13 @@ def training_targets(row: Mapping[str, tf.Tensor], pseudo_labeling: PseudoLabeli
     if pseudo_labeling.labels == "hard":
         return tf.squeeze(row["class_id"], axis=-1)
     return soft_labels(decode(row, num_classes), pseudo_labeling.temperature)
+
+
+def annotated_targets(annotation: Annotation, pseudo_labeling: PseudoLabeling) -> tf.Tensor:
+    """An annotation as targets: int32 class ids `(batch,)`, or float32 distributions `(batch, num_classes)`."""
+    if pseudo_labeling.labels == "hard":
+        return annotation.class_id
+    return soft_labels(annotation.probabilities, pseudo_labeling.temperature)
 
 
 def soft_labels(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_noisy_student.pseudo_labels import targets
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
-from keras_noisy_student.tasks.task import Task
+from keras_noisy_student.pseudo_labels.teacher import Teacher
 from keras_noisy_student.workers import worker_of
 
 Annotated = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
@@ -22,18 +21,16 @@ class TeacherPass:
     Batches are not split over the replicas, so that what is written does not depend on their number.
 
     Args:
-        teacher: the network; called with `training=False`.
+        teacher: what annotates.
         element_spec: of one example.
-        task: turns the teacher's outputs into probabilities, a score and a class.
 
     Attributes:
         num_batches: how many batches one call takes: one for each replica of this worker.
     """
 
-    def __init__(self, teacher: keras.Model, element_spec: Any, task: Task) -> None:
+    def __init__(self, teacher: Teacher, element_spec: Any) -> None:
         self._strategy = tf.distribute.get_strategy()
         self._teacher = teacher
-        self._task = task
         self.num_batches: int = self._strategy.num_replicas_in_sync // worker_of(self._strategy).num_workers
         batch_spec = tf.nest.map_structure(lambda spec: tf.TensorSpec([None, *spec.shape], spec.dtype), element_spec)
         self._in_graph = tf.function(self._on_replicas).get_concrete_function([batch_spec] * self.num_batches)
@@ -53,7 +50,7 @@ class TeacherPass:
         return annotated
 
     def _annotate(self, x: Any) -> Annotated:
-        annotation = self._task.annotate(self._teacher(x, training=False))
+        annotation = self._teacher.annotate(x)
         is_finite = tf.reduce_all(tf.math.is_finite(annotation.probabilities), axis=-1)
         score = tf.where(is_finite, annotation.score, np.nan)
         columns = {"fingerprint": fingerprint(x), "score": score, "class_id": annotation.class_id}

@@ -145,12 +145,7 @@ class Classification(Task):
 
     def annotate(self, outputs: tf.Tensor) -> Annotation:
         """The probabilities; the score is the largest of them."""
-        probabilities = self._probabilities(outputs)
-        return Annotation(
-            probabilities=probabilities,
-            score=tf.reduce_max(probabilities, axis=-1),
-            class_id=tf.argmax(probabilities, axis=-1, output_type=tf.int32),
-        )
+        return self.judge(self._probabilities(outputs))
 
     def serve(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """`probabilities` float32 `(batch, num_classes)` and `class_ids` int32 `(batch,)`."""

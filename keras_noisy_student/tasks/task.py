@@ -19,7 +19,9 @@ class Annotation(NamedTuple):
 
 
 class Task(abc.ABC):
-    """What the library asks of a task. Subclass it for targets of another kind; only `soft_targets` may be left out.
+    """What the library asks of a task. Subclass it for targets of another kind.
+
+    Only `soft_targets` and `judge` may be left out.
 
     Attributes:
         num_classes: number of classes that selection balances.
@@ -62,6 +64,17 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def annotate(self, outputs: tf.Tensor) -> Annotation:
         """A teacher's outputs as pseudo-labels with a score and a class."""
+
+    def judge(self, probabilities: tf.Tensor) -> Annotation:
+        """Probabilities float32 `(batch, num_classes)` with a score and a class, where no single output gave them.
+
+        So are those of averaged teachers and corrected pseudo-labels. The score is the largest of them, by default.
+        """
+        return Annotation(
+            probabilities=probabilities,
+            score=tf.reduce_max(probabilities, axis=-1),
+            class_id=tf.argmax(probabilities, axis=-1, output_type=tf.int32),
+        )
 
     @abc.abstractmethod
     def serve(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:

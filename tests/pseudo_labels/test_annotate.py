@@ -7,6 +7,7 @@ from keras_noisy_student.pseudo_labels.annotate import annotate
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
 from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
 from keras_noisy_student.pseudo_labels.targets import decode
+from keras_noisy_student.pseudo_labels.teacher import Teacher
 from keras_noisy_student.sources.given_source import as_source
 from keras_noisy_student.tasks.classification import Classification
 from tests.toy_data import NUM_CLASSES, NUM_FEATURES, all_columns, features, network
@@ -18,7 +19,8 @@ def _annotate(teacher, x, directory, *, batch_size=3, verbose=False, **task_argu
     pool = x if isinstance(x, tf.data.Dataset) else tf.data.Dataset.from_tensor_slices(x)
     task = Classification(NUM_CLASSES, **task_arguments)
     pool = as_source(pool, name="unlabeled")
-    return annotate(teacher, pool, task, store=_store(directory), batch_size=batch_size, verbose=verbose)
+    teacher = Teacher([teacher], task)
+    return annotate(teacher, pool, store=_store(directory), batch_size=batch_size, verbose=verbose)
 
 
 def _store(directory, blocks_per_shard=2):

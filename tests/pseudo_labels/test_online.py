@@ -5,12 +5,14 @@ import tensorflow as tf
 
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
+from keras_noisy_student.pseudo_labels.teacher import Teacher
 from keras_noisy_student.tasks.classification import Classification
 from tests.toy_data import NUM_CLASSES, features, network
 
 
 def _teacher(teacher_network, **rules):
-    return OnlineTeacher(teacher_network, Classification(NUM_CLASSES), PseudoLabeling(annotate="online", **rules))
+    teacher = Teacher([teacher_network], Classification(NUM_CLASSES))
+    return OnlineTeacher(teacher, PseudoLabeling(annotate="online", **rules))
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])

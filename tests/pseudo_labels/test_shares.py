@@ -10,6 +10,7 @@ from keras_noisy_student.pseudo_labels.annotate import annotate, annotate_share
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
 from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
+from keras_noisy_student.pseudo_labels.teacher import Teacher
 from keras_noisy_student.pseudo_labels.teacher_pass import TeacherPass
 from keras_noisy_student.sources.given_source import as_source, sharded_source
 from keras_noisy_student.storage import atomic_files
@@ -48,7 +49,7 @@ def make_store(directory, pool, worker=None):
 
 def annotate_alone(directory, kind):
     pool = make_pool(kind)
-    annotate(network(), pool, TASK, store=make_store(directory, pool), batch_size=BATCH_SIZE, verbose=False)
+    annotate(Teacher([network()], TASK), pool, store=make_store(directory, pool), batch_size=BATCH_SIZE, verbose=False)
     return files(directory)
 
 
@@ -58,7 +59,7 @@ def work(directory, kind, worker, teacher=None):
     store = make_store(directory, pool, worker)
     store.take_up()
     if not store.is_finished():
-        teacher_pass = TeacherPass(teacher or network(), pool.element_spec, TASK)
+        teacher_pass = TeacherPass(Teacher([teacher or network()], TASK), pool.element_spec)
         annotate_share(teacher_pass, pool, store=store, batch_size=BATCH_SIZE, verbose=False)
     return store
 
@@ -120,7 +121,7 @@ def test_a_worker_opens_only_its_own_shards_of_the_pool(tmp_path):
     make_store(tmp_path, pool).claim()
     opened.clear()
     store = make_store(tmp_path, pool, Worker(1, 2))
-    teacher_pass = TeacherPass(network(), pool.element_spec, TASK)
+    teacher_pass = TeacherPass(Teacher([network()], TASK), pool.element_spec)
     annotate_share(teacher_pass, pool, store=store, batch_size=BATCH_SIZE, verbose=False)
     assert opened == [1, 3]
 
@@ -177,12 +178,14 @@ def test_the_row_of_an_error_is_that_in_its_shard(tmp_path):
 
     pool = sharded_source(shard, num_shards=4, name="unlabeled")
     with pytest.raises(ValueError, match=r"for 1 examples of the unlabelled pool, the first at row 5 of shard 3\."):
-        annotate(network(), pool, TASK, store=make_store(tmp_path, pool), batch_size=BATCH_SIZE, verbose=False)
+        annotate(
+            Teacher([network()], TASK), pool, store=make_store(tmp_path, pool), batch_size=BATCH_SIZE, verbose=False
+        )
 
 
 def test_progress_counts_the_batches_of_all_shards(tmp_path, capsys):
     pool = make_pool("shards")
-    annotate(network(), pool, TASK, store=make_store(tmp_path, pool), batch_size=BATCH_SIZE, verbose=True)
+    annotate(Teacher([network()], TASK), pool, store=make_store(tmp_path, pool), batch_size=BATCH_SIZE, verbose=True)
     printed = capsys.readouterr().out
     assert "12/Unknown" in printed
     assert printed.count("\n") == 1
