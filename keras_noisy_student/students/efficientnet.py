@@ -1,0 +1,116 @@
+"""`efficientnet`: the paper's teachers and students, B0 to B7 and L0 to L2."""
+
+import copy
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+# The functions that `keras.applications` makes public stop at B7, and fix the strides.
+from keras.src.applications.efficientnet import DEFAULT_BLOCKS_ARGS, EfficientNet
+
+from keras_noisy_student.argument_checks import is_integer, is_number
+from keras_noisy_student.students.scaling import scaling_of
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_SMALLEST_IMAGE_SIZE = 32
+_STAGES_WITHOUT_STRIDE = (1, 2)
+_RECURSION_LIMIT = 5000
+
+
+def efficientnet(
+    name: str,
+    *,
+    num_classes: int,
+    image_size: int | None = None,
+    small_images: bool = False,
+    pixel_mean: Sequence[float] = IMAGENET_MEAN,
+    pixel_std: Sequence[float] = IMAGENET_STD,
+    from_logits: bool = False,
+) -> keras.Model:
+    """Builds an EfficientNet of a published size, newly initialised.
+
+    The network takes images of any size, `(batch, height, width, 3)`, uint8 or float in [0, 255]. It resizes them to
+    `image_size` by its one `keras.layers.Resizing`, normalises them itself, and returns `(batch, num_classes)`. Its
+    blocks end in dropout of whole branches, its last layer in dropout, with the rates of the paper: `Noise` sets both.
+
+    B0 to B7 are those of `keras.applications`, weight by weight; L0 (140M parameters), L1 (273M) and L2 (480M) follow
+    from the same scaling rule. In float32 the weights of L2 take 1.9 GB, and training it needs accelerators with much
+    memory. Building L2 raises Python's recursion limit to 5000 for good: Keras builds, copies and loads a network by
+    recursion, one call for each layer of its longest path.
+
+    Args:
+        name: `"B0"` to `"B7"`, `"L0"`, `"L1"` or `"L2"`.
+        num_classes: number of classes, at least 2.
+        image_size: side of the images in pixels, 32 or more. Default: that which the network of this name is trained
+            at (224 for B0, 600 for B7, 380 for L0 and L1, 475 for L2).
+        small_images: leaves out the strides of the second and third stage, as the released code does for images of 32
+            pixels: they shrink to 4 x 4 instead of 1 x 1.
+        pixel_mean: of red, green and blue, levels divided by 255. Default: that of ImageNet.
+        pixel_std: standard deviation of red, green and blue, above 0, levels divided by 255. Default: that of ImageNet.
+        from_logits: whether to return logits, for `Classification(..., from_logits=True)`, instead of probabilities.
+
+    Raises:
+        ValueError: for an unknown name, or a value out of range.
+
+    Example:
+        >>> network = efficientnet("B0", num_classes=10, image_size=32, small_images=True)
+        >>> network(np.zeros((2, 40, 48, 3), np.uint8)).shape
+        TensorShape([2, 10])
+
+    Reference:
+        Tan and Le 2019, arXiv 1905.11946; L0 to L2: Xie et al. 2019, arXiv 1911.04252.
+    """
+    scaling = scaling_of(name)
+    if not is_integer(num_classes, at_least=2):
+        raise ValueError(f"`num_classes` must be an integer of at least 2. Received: num_classes={num_classes!r}.")
+    image_size = scaling.image_size if image_size is None else image_size
+    if not is_integer(image_size, at_least=_SMALLEST_IMAGE_SIZE):
+        raise ValueError(
+            f"`image_size` must be an integer of at least {_SMALLEST_IMAGE_SIZE}. Received: image_size={image_size!r}."
+        )
+    for argument, flag in (("small_images", small_images), ("from_logits", from_logits)):
+        if not isinstance(flag, bool):
+            raise ValueError(f"`{argument}` must be True or False. Received: {argument}={flag!r}.")
+    mean = np.array(_checked_colors("pixel_mean", pixel_mean, above=-np.inf))
+    std = np.array(_checked_colors("pixel_std", pixel_std, above=0))
+
+    if name == "L2":
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Resizing(int(image_size), int(image_size), dtype="float32")(images)
+    # What follows divides by 255. Its own normalisation knows no statistics unless ImageNet weights are loaded.
+    x = keras.layers.Rescaling(scale=(1 / std).tolist(), offset=(-255 * mean / std).tolist(), dtype="float32")(x)
+    outputs = EfficientNet(
+        width_coefficient=scaling.width,
+        depth_coefficient=scaling.depth,
+        default_size=int(image_size),
+        dropout_rate=scaling.dropout_rate,
+        blocks_args=_stages(small_images),
+        weights=None,
+        input_tensor=x,
+        classes=int(num_classes),
+        classifier_activation=None,
+    ).output
+    if not from_logits:
+        outputs = keras.layers.Softmax(dtype="float32")(outputs)
+    return keras.Model(images, outputs, name=f"efficientnet_{name.lower()}")
+
+
+def _stages(small_images: bool) -> list[dict[str, Any]]:
+    stages: list[dict[str, Any]] = copy.deepcopy(DEFAULT_BLOCKS_ARGS)
+    for stage in _STAGES_WITHOUT_STRIDE if small_images else ():
+        stages[stage]["strides"] = 1
+    return stages
+
+
+def _checked_colors(name: str, values: Sequence[float], *, above: float) -> tuple[float, ...]:
+    is_triple = isinstance(values, Sequence) and len(values) == 3 and all(is_number(value) for value in values)
+    if not is_triple or min(values) <= above:
+        limit = "" if above == -np.inf else f" above {above}"
+        raise ValueError(f"`{name}` must be three finite numbers{limit}. Received: {name}={values!r}.")
+    return tuple(float(value) for value in values)
