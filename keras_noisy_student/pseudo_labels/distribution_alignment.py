@@ -16,9 +16,9 @@ class DistributionAlignment(Correction):
     """Multiplies each probability by the share of its class in the labelled data over its mean in the pool.
 
     The products are renormalised. A class that the teacher prefers loses, one that it neglects gains, in the targets as
-    in confidence and class. For a pool whose classes are distributed as those of the labelled data. The mean is that
-    over the whole annotated pool, where the authors average over the last batches; as in their code 1e-6 is added to
-    both, so that a class that the teacher never sees has a limit.
+    in confidence and class. It is for a pool whose classes are distributed as those of the labelled data. The mean is
+    that over all examples that the round annotates, where the authors average over the last batches; as in their code
+    1e-6 is added to both, so that a class that the teacher never sees has a limit.
 
     Example:
         >>> PseudoLabeling(corrections=[TemperatureScaling(), DistributionAlignment()]).corrections

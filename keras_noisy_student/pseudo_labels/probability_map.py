@@ -45,7 +45,9 @@ class ProbabilityMap:
 
     def __call__(self, probabilities: tf.Tensor) -> tf.Tensor:
         """Maps float32 probabilities `(batch, num_classes)`; those that are 0 stay 0."""
-        logits = tf.cast(self.power, tf.float32) * tf.math.log(probabilities)
+        # Of numbers relative to the largest, high powers keep their digits.
+        relative = probabilities / tf.reduce_max(probabilities, axis=-1, keepdims=True)
+        logits = self.power * tf.math.log(relative)
         if self.log_weights:
             logits += tf.constant(self.log_weights, tf.float32)
         return tf.nn.softmax(logits)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from keras_noisy_student.pseudo_labels.probability_map import ProbabilityMap
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.tasks.task import Annotation
 
@@ -58,9 +59,7 @@ def soft_labels(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
     """`p**(1 / temperature)`, renormalised: `softmax(z / temperature)` where `p = softmax(z)`."""
     if temperature == 1:
         return probabilities
-    # Dividing by the largest first keeps a low temperature from underflowing to 0 / 0.
-    relative = probabilities / tf.reduce_max(probabilities, axis=-1, keepdims=True)
-    return _normalize(relative ** (1 / temperature))
+    return ProbabilityMap(power=1 / temperature)(probabilities)
 
 
 def _normalize(probabilities: tf.Tensor) -> tf.Tensor:

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
+from keras_noisy_student.pseudo_labels.probability_map import ProbabilityMap
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.pseudo_labels.teacher import Teacher
 from keras_noisy_student.tasks.classification import Classification
@@ -44,6 +45,22 @@ def test_weights_are_0_for_those_that_are_not_confident_enough_and_else_1(labels
 def test_a_threshold_of_0_keeps_all():
     _, weights = _teacher(network())(features(16))
     np.testing.assert_array_equal(weights, np.ones(16))
+
+
+@pytest.mark.parametrize("choice", ["soft", "hard"])
+def test_a_correction_changes_targets_and_weights(choice):
+    teacher_network, x, log_weights = network(), features(16), [2.0, 0.0, -1.0]
+    corrected = teacher_network(x).numpy().astype("float64") ** 0.5 * np.exp(log_weights)
+    corrected /= corrected.sum(axis=-1, keepdims=True)
+    threshold = float(np.median(corrected.max(axis=-1)))
+    rules = PseudoLabeling(choice, confidence_threshold=threshold, annotate="online")
+    teacher = Teacher([teacher_network], Classification(NUM_CLASSES))
+    targets, weights = OnlineTeacher(teacher, rules, correction=ProbabilityMap(0.5, log_weights))(x)
+    if choice == "soft":
+        np.testing.assert_allclose(targets, corrected, rtol=1e-5)
+    else:
+        np.testing.assert_array_equal(targets, corrected.argmax(axis=-1))
+    np.testing.assert_array_equal(weights, corrected.max(axis=-1) > threshold)
 
 
 def test_a_student_does_not_take_the_weights_of_its_teacher_for_its_own():

@@ -4,11 +4,14 @@ import re
 import numpy as np
 import pytest
 
+from keras_noisy_student.pseudo_labels.averaging import TeacherAveraging
+from keras_noisy_student.pseudo_labels.distribution_alignment import DistributionAlignment
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
+from keras_noisy_student.pseudo_labels.temperature_scaling import TemperatureScaling
 
 
 def test_by_default_the_whole_pool_is_labelled_softly_and_stored():
-    assert PseudoLabeling() == PseudoLabeling("soft", 1.0, 0.0, None, "stored")
+    assert PseudoLabeling() == PseudoLabeling("soft", 1.0, 0.0, None, "stored", (), TeacherAveraging())
 
 
 @pytest.mark.parametrize(
@@ -21,6 +24,9 @@ def test_by_default_the_whole_pool_is_labelled_softly_and_stored():
         {"temperature": 0.01},
         {"annotate": "online", "labels": "hard", "confidence_threshold": 0.5},
         {"annotate": "online", "temperature": 2},
+        {"corrections": (TemperatureScaling(), DistributionAlignment())},
+        {"annotate": "online", "corrections": (TemperatureScaling(),)},
+        {"averaging": TeacherAveraging(num_teachers=2)},
     ],
 )
 def test_takes_every_value_in_range(values):
@@ -87,3 +93,33 @@ def test_refuses_to_balance_classes_online(examples_per_class):
     )
     with pytest.raises(ValueError, match=message):
         PseudoLabeling(annotate="online", examples_per_class=examples_per_class)
+
+
+@pytest.mark.parametrize("corrections", [TemperatureScaling(), [TemperatureScaling], "temperature", None, {}])
+def test_refuses_what_are_no_corrections(corrections):
+    message = (
+        "`corrections` must be a sequence of Correction, such as [TemperatureScaling()]. Received: "
+        f"corrections={corrections!r}."
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        PseudoLabeling(corrections=corrections)
+
+
+def test_refuses_to_align_distributions_online():
+    message = (
+        r"DistributionAlignment is fitted to the whole annotated pool, which online annotation never sees\. Use "
+        r'annotate="stored", or leave it out\. Received: annotate="online", corrections=\(TemperatureScaling\(\), '
+        r"DistributionAlignment\(\)\)\."
+    )
+    with pytest.raises(ValueError, match=message):
+        PseudoLabeling(annotate="online", corrections=[TemperatureScaling(), DistributionAlignment()])
+
+
+@pytest.mark.parametrize("averaging", [None, 2, TeacherAveraging])
+def test_refuses_another_averaging(averaging):
+    message = (
+        "`averaging` must be a TeacherAveraging, such as TeacherAveraging(num_teachers=2). Received: "
+        f"averaging={averaging!r}."
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        PseudoLabeling(averaging=averaging)

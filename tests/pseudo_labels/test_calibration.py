@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from keras_noisy_student.pseudo_labels.calibration import expected_calibration_error
+
+
+def reference(confidence, is_correct, num_bins):
+    """Guo et al. 2017, equation 3, bin by bin."""
+    total = 0.0
+    for m in range(1, num_bins + 1):
+        in_bin = [
+            (score, correct)
+            for score, correct in zip(confidence, is_correct, strict=True)
+            if (m - 1) / num_bins < score <= m / num_bins
+        ]
+        if in_bin:
+            accuracy = sum(correct for _, correct in in_bin) / len(in_bin)
+            mean_confidence = sum(score for score, _ in in_bin) / len(in_bin)
+            total += len(in_bin) / len(confidence) * abs(accuracy - mean_confidence)
+    return total
+
+
+@pytest.mark.parametrize("num_bins", [1, 4, 15])
+@pytest.mark.parametrize("num_examples", [1, 7, 500])
+def test_equals_the_definition(num_bins, num_examples):
+    rng = np.random.default_rng(num_examples)
+    confidence = rng.uniform(0.01, 1, num_examples)
+    is_correct = rng.uniform(size=num_examples) < confidence**2
+    error = expected_calibration_error(confidence, is_correct, num_bins=num_bins)
+    assert error == pytest.approx(reference(confidence, is_correct, num_bins))
+
+
+def test_there_are_15_bins_by_default():
+    rng = np.random.default_rng(0)
+    confidence, is_correct = rng.uniform(size=99), rng.uniform(size=99) < 0.5
+    assert expected_calibration_error(confidence, is_correct) == pytest.approx(reference(confidence, is_correct, 15))
+
+
+def test_the_ends_of_the_interval_have_bins():
+    confidence = np.float32([0, 1, 1, 0])
+    assert expected_calibration_error(confidence, np.array([False, True, True, False])) == 0
+    assert expected_calibration_error(confidence, np.array([True, False, False, True])) == 1
+
+
+@pytest.mark.parametrize("num_bins", [0, 2.0, None])
+def test_refuses_no_number_of_bins(num_bins):
+    with pytest.raises(ValueError, match=rf"`num_bins` must be a positive integer\. Received: num_bins={num_bins!r}\."):
+        expected_calibration_error(np.ones(2), np.ones(2, bool), num_bins=num_bins)
+
+
+@pytest.mark.parametrize(("shape", "other"), [((0,), (0,)), ((2,), (3,)), ((2, 2), (2, 2))])
+def test_refuses_arrays_that_do_not_fit(shape, other):
+    message = (
+        r"`confidence` and `is_correct` must be of one shape \(examples,\), with at least one example\. Received: shapes "
+        r"\(.*\) and \(.*\)\."
+    )
+    with pytest.raises(ValueError, match=message):
+        expected_calibration_error(np.ones(shape), np.ones(other, bool))
