@@ -42,6 +42,17 @@ def test_every_public_class_and_function_has_an_example():
 
 
 @pytest.mark.slow
+def test_the_code_of_the_page_on_robustness_runs(tmp_path, monkeypatch):
+    pytest.importorskip("imagecorruptions", reason="The page corrupts images.")
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "robustness.md").read_text(), flags=re.DOTALL)
+    namespace = {}
+    exec(compile(block, "robustness.md", "exec"), namespace)
+    assert list(namespace["figures"])[:4] == ["accuracy", "mean_corruption_error", "mean_flip_rate", "fgsm_1"]
+    assert len(list((tmp_path / "corrupted").iterdir())) == 2 * 75
+
+
+@pytest.mark.slow
 def test_readme_code_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)

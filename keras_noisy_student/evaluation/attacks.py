@@ -203,7 +203,7 @@ class _LossGradient:
     def __init__(self, model: Predictor, task: Task) -> None:
         self._is_ever_above_0 = False
 
-        @tf.function
+        @tf.function(autograph=False)
         def gradient(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor | None:
             with tf.GradientTape() as tape:
                 tape.watch(images)
@@ -219,7 +219,7 @@ class _LossGradient:
             raise ValueError(
                 "An attack needs the gradient of the loss with respect to the images. Received: a model without one. "
                 "Something in it breaks the chain: an input of integers (make it "
-                '`keras.Input(..., dtype="float32")`), a cast to integers, or a function of NumPy.'
+                '`keras.Input(..., dtype="float32")`), a cast to integers, rounding, or a function of NumPy.'
             )
         self._is_ever_above_0 |= bool(tf.reduce_any(gradient != 0))
         return gradient
@@ -229,6 +229,6 @@ class _LossGradient:
         if not self._is_ever_above_0:
             raise ValueError(
                 "An attack needs the gradient of the loss with respect to the images. Received: 0 for every image. "
-                "Either the model rounds, or it is so sure of itself that the probabilities are 0 and 1: take the "
-                "softmax away, and use a task with from_logits=True."
+                "Where the model is so sure of itself that its probabilities are 0 and 1, take its softmax away and "
+                "use a task with from_logits=True."
             )

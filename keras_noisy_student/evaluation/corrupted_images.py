@@ -61,7 +61,10 @@ class CorruptedImages(Mapping[tuple[str, int], tf.data.Dataset]):
     """
 
     def __init__(self, directory: str, images: Any, *, seed: int = 0) -> None:
-        self._directory = str(checked_directory(directory))
+        path = checked_directory(directory)
+        if path is None:
+            raise ValueError("`directory` must be a path. Received: directory=None.")
+        self._directory = path
         self._images = checked_images(images)
         _check_can_be_corrupted(self._images)
         self._seed = int(checked_seed(seed) or 0)
