@@ -1,6 +1,6 @@
 """Noisy Student Training (Xie et al. 2019) for Keras 3 on TensorFlow."""
 
-from keras_noisy_student import evaluation
+from keras_noisy_student import evaluation, recipes, students
 from keras_noisy_student._version import __version__
 from keras_noisy_student.history import RoundRecord, RoundsHistory
 from keras_noisy_student.noise.compose import Compose
@@ -68,5 +68,7 @@ __all__ = [
     "TemperatureScaling",
     "evaluation",
     "joint_dataset",
+    "recipes",
     "set_model_noise",
+    "students",
 ]

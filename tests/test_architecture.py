@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(kns.__file__).parent
 # From the top down: a module may import from its own row and from those below it.
 ROWS = [
     ["__init__"],
-    ["beam"],
+    ["beam", "recipes"],
     ["trainer"],
     ["round_steps"],
     ["promoted_student", "student_builder", "epoch_checkpointing", "last_teachers", "annotation_checks"],
@@ -25,7 +25,7 @@ ROWS = [
     ["joint_batch"],
     ["pseudo_labels"],
     ["sources", "evaluation"],
-    ["given_data", "noise", "tasks"],
+    ["given_data", "noise", "tasks", "students"],
     ["argument_checks", "storage", "interruption", "workers", "_version"],
 ]
 ROOM_OF_ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}

@@ -108,7 +108,7 @@ def optimizer(*, batch_size: int = BATCH_SIZE, epochs: int = 350, num_labeled: i
         ValueError: for a value that is no positive integer.
 
     Example:
-        >>> optimizer(batch_size=512).learning_rate.peak
+        >>> optimizer(batch_size=512).get_config()["learning_rate"]["config"]["peak"]
         0.032
     """
     for name, value in (("batch_size", batch_size), ("epochs", epochs), ("num_labeled", num_labeled)):

@@ -103,7 +103,7 @@ def optimizer(*, num_steps: int = NUM_STEPS, num_labeled: int = NUM_LABELED) -> 
         ValueError: for a value that is no positive integer, or fewer steps.
 
     Example:
-        >>> optimizer().learning_rate.peak
+        >>> optimizer().get_config()["learning_rate"]["config"]["peak"]
         0.008
     """
     for name, value in (("num_steps", num_steps), ("num_labeled", num_labeled)):
