@@ -2,6 +2,7 @@
 
 from keras_noisy_student import evaluation, recipes, students
 from keras_noisy_student._version import __version__
+from keras_noisy_student.fine_tuning import FineTuning
 from keras_noisy_student.history import RoundRecord, RoundsHistory
 from keras_noisy_student.noise.compose import Compose
 from keras_noisy_student.noise.cutout import Cutout
@@ -20,13 +21,13 @@ from keras_noisy_student.noise.stochastic_depth import StochasticDepth
 from keras_noisy_student.noise.temporal_crop import TemporalCrop
 from keras_noisy_student.pipeline import joint_dataset
 from keras_noisy_student.promotion import Promotion
-from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.pseudo_labels.averaging import TeacherAveraging
 from keras_noisy_student.pseudo_labels.correction import Correction
 from keras_noisy_student.pseudo_labels.distribution_alignment import DistributionAlignment
 from keras_noisy_student.pseudo_labels.probability_map import ProbabilityMap
-from keras_noisy_student.round_settings import RoundSettings
+from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.pseudo_labels.temperature_scaling import TemperatureScaling
+from keras_noisy_student.round_settings import RoundSettings
 from keras_noisy_student.run_data import RunData
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.tasks.classification import Classification
@@ -37,10 +38,11 @@ __all__ = [
     "Annotation",
     "Classification",
     "Compose",
-    "Cutout",
     "Correction",
-    "FeatureMasks",
+    "Cutout",
     "DistributionAlignment",
+    "FeatureMasks",
+    "FineTuning",
     "ImageNoise",
     "LayerNoise",
     "Noise",
@@ -49,9 +51,9 @@ __all__ = [
     "OpSettings",
     "PadCrop",
     "PerClip",
+    "ProbabilityMap",
     "Promotion",
     "PseudoLabeling",
-    "ProbabilityMap",
     "RandAugment",
     "RandomFlip",
     "RandomResizedCrop",
@@ -62,10 +64,10 @@ __all__ = [
     "SpecAugment",
     "StochasticDepth",
     "Task",
-    "TemporalCrop",
-    "__version__",
     "TeacherAveraging",
     "TemperatureScaling",
+    "TemporalCrop",
+    "__version__",
     "evaluation",
     "joint_dataset",
     "recipes",

@@ -131,6 +131,8 @@ def check_parts_divide(settings: RoundSettings, num_replicas: int) -> None:
     if settings.index > 0:
         what = f"The unlabelled part of a joint batch {where} (`batch_size` times `unlabeled_ratio`)"
         check_divides(settings.num_pseudo_labeled, num_replicas, what=what)
+    if settings.fine_tuning is not None and settings.fine_tuning.batch_size is not None:
+        check_divides(settings.fine_tuning.batch_size, num_replicas, what=f"`fine_tuning.batch_size` {where}")
 
 
 def check_divides(size: int, num_replicas: int, *, what: str) -> None:

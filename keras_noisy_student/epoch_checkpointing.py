@@ -24,6 +24,9 @@ class EpochCheckpointing(keras.callbacks.Callback):
 
     Attributes:
         logs: a list for each log, with an entry for each epoch from the first one of the round.
+        num_epochs: epochs of the checkpoint to go on from.
+        has_stopped: whether a callback ended the training there.
+        callbacks: the user's.
     """
 
     def __init__(
@@ -35,14 +38,16 @@ class EpochCheckpointing(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.logs: dict[str, list[float]] = {} if resume_from is None else dict(resume_from.logs)
+        self.num_epochs = 0 if resume_from is None else resume_from.num_epochs
+        self.has_stopped = resume_from is not None and resume_from.has_stopped
+        self.callbacks = list(callbacks)
         self._save = save
         self._resume_from = resume_from
-        self._callbacks = callbacks
         self._warned_of: set[str] = set()
 
     def on_train_begin(self, logs: object = None) -> None:
         """Restores the student and the states of the other callbacks."""
-        self._states = CallbackStates(self._callbacks)
+        self._states = CallbackStates(self.callbacks)
         if self._resume_from is not None:
             self.model.set_training_state(self._resume_from.variables)
             self._states.set(self._resume_from.callbacks)

@@ -1,5 +1,6 @@
 """The joint batch: labelled and pseudo-labelled examples side by side, and the loss over both."""
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -65,18 +66,20 @@ def num_rows(examples: Examples) -> int | tf.Tensor:
 
 
 def num_pseudo_labeled(batch_size: int, unlabeled_ratio: float) -> int:
-    """Pseudo-labelled examples in a joint batch.
+    """Pseudo-labelled examples in a joint batch: the nearest number to what the ratio says, the larger of two.
 
     Raises:
         ValueError: when the ratio is not positive, or rounds to no example or more than a batch can hold.
     """
-    count = float(batch_size) * float(unlabeled_ratio) if is_number(unlabeled_ratio) else 0.0
-    if not 1 <= round(min(count, MAX_BATCH_SIZE + 1)) <= MAX_BATCH_SIZE:
+    exact = float(batch_size) * float(unlabeled_ratio) if is_number(unlabeled_ratio) else 0.0
+    # `round` takes a half to the even neighbour.
+    count = math.floor(min(exact, MAX_BATCH_SIZE + 1) + 0.5)
+    if not 1 <= count <= MAX_BATCH_SIZE:
         raise ValueError(
             f"`unlabeled_ratio` must give at least one unlabelled example for a batch, and {MAX_BATCH_SIZE} at most. "
             f"Received: unlabeled_ratio={unlabeled_ratio}, batch_size={batch_size}. Change either."
         )
-    return round(count)
+    return count
 
 
 def check_batch_size(batch_size: Any) -> None:

@@ -1,6 +1,7 @@
-"""Networks: a new one for every round, and what is checked of it."""
+"""Networks: a new one for every round, copies of it, and what is checked of it."""
 
 import hashlib
+import itertools
 from typing import Any
 
 import keras
@@ -43,9 +44,80 @@ def _new_copy(model: keras.Model) -> keras.Model:
         ) from error
     for layer, new_layer in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
         if isinstance(layer, keras.layers.Normalization) and layer.get_weights():
-            new_layer.set_weights(layer.get_weights())
-            new_layer.finalize_state()
+            copy_weights(layer, new_layer)
     return copy
+
+
+def copy_weights(source: keras.Layer, target: keras.Layer) -> None:
+    """Gives a network or layer the weights of another of the same architecture."""
+    for weight, new_weight in zip(source.weights, target.weights, strict=True):
+        new_weight.assign(weight)
+    for layer in target._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization) and layer.get_weights():
+            layer.finalize_state()
+
+
+def first_difference(network: keras.Model, other: keras.Model) -> tuple[str, str] | None:
+    """The first weight of each, in words, where the shapes of their weights are not the same; `None` if all are."""
+    for weights in itertools.zip_longest(network.weights, other.weights):
+        shapes = [None if weight is None else tuple(weight.shape) for weight in weights]
+        if shapes[0] != shapes[1]:
+            one, two = ("no more" if w is None else f"{w.path} of shape {tuple(w.shape)}" for w in weights)
+            return one, two
+    return None
+
+
+def at_resolution(network: keras.Model, size: tuple[int, int]) -> keras.Model:
+    """A copy of a network, with its weights, that resizes its images to another size.
+
+    Args:
+        network: a functional or sequential model that holds exactly one `keras.layers.Resizing`, itself or in a nested
+            model, and no weight whose shape depends on the size of the images.
+        size: height and width.
+
+    Raises:
+        ValueError: for another network.
+    """
+    num_resizing = len(_resizing_layers(network))
+    if num_resizing != 1:
+        raise ValueError(
+            "A network must hold exactly one `keras.layers.Resizing` to be run at another resolution. Received: "
+            f"{network.name!r}, which holds {num_resizing}. Put one, `keras.layers.Resizing(height, width)`, behind "
+            "its input."
+        )
+
+    def copied(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.Resizing):
+            config |= {"height": size[0], "width": size[1]}
+        return type(layer).from_config(config)
+
+    try:
+        copy = keras.models.clone_model(network, clone_function=copied, recursive=True)
+    except (TypeError, NotImplementedError, ValueError) as error:
+        raise ValueError(
+            f"The network {network.name!r} cannot be run at the resolution {size}, of which Keras says: {error} Use a "
+            "functional or sequential model, whose nested models take images of any size: "
+            "`keras.Input((None, None, 3))`."
+        ) from error
+    if [(layer.height, layer.width) for layer in _resizing_layers(copy)] != [size]:
+        raise ValueError(
+            "The `keras.layers.Resizing` of a network must be a layer of the model itself, or of a functional or "
+            f"sequential model in it, to be run at another resolution. Received: {network.name!r}, where another layer "
+            "holds it. Put it behind the input of the network."
+        )
+    if difference := first_difference(network, copy):
+        raise ValueError(
+            f"No weight of a network may depend on the size of the images to be run at another resolution. Received: "
+            f"{network.name!r}, whose weight {difference[0]} becomes {difference[1]} at {size}. Replace `Flatten` by "
+            "`GlobalAveragePooling2D`."
+        )
+    copy_weights(network, copy)
+    return copy
+
+
+def _resizing_layers(network: keras.Model) -> list[keras.layers.Resizing]:
+    return [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.Resizing)]
 
 
 def check_network(network: keras.Model, x: Any, task: Task) -> None:

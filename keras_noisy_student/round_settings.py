@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 import keras
 
 from keras_noisy_student.argument_checks import POSITIVE, check_takes, is_integer
+from keras_noisy_student.fine_tuning import FineTuning
 from keras_noisy_student.joint_batch import num_pseudo_labeled
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
@@ -29,6 +30,7 @@ class RoundSettings:
         batch_size: labelled examples in a batch.
         epochs: number of epochs.
         steps_per_epoch: joint batches in an epoch.
+        fine_tuning: the last step of the training; `None` where there is none.
 
     Raises:
         ValueError: for a value of the wrong type or out of range.
@@ -41,10 +43,13 @@ class RoundSettings:
     batch_size: int
     epochs: int
     steps_per_epoch: int
+    fine_tuning: FineTuning | None = None
 
     def __post_init__(self) -> None:
         self._check_type("noise", Noise)
         self._check_type("pseudo_labeling", PseudoLabeling)
+        if self.fine_tuning is not None:
+            self._check_type("fine_tuning", FineTuning)
         for name in ("batch_size", "epochs", "steps_per_epoch"):
             value = getattr(self, name)
             if not is_integer(value, at_least=1):
@@ -157,20 +162,24 @@ def _check_follows_a_selection(settings: RoundSettings, before: RoundSettings) -
 
 
 def _check_fits(settings: RoundSettings, num_labeled: int, steps_per_execution: int) -> None:
-    if settings.batch_size > num_labeled:
-        raise ValueError(
-            f"`batch_size` must be at most the number of labelled examples, {num_labeled}. Received: batch_size="
-            f"{settings.batch_size} in round {settings.index}. Lower it, or repeat the labelled examples."
-        )
-    if settings.index > 0:
-        _ = settings.num_pseudo_labeled
     if not is_integer(steps_per_execution, at_least=1):
         raise ValueError(
             f"`steps_per_execution` must be a positive integer. Received: steps_per_execution={steps_per_execution!r}."
         )
-    if settings.steps_per_epoch % steps_per_execution:
-        raise ValueError(
-            "`steps_per_epoch` must be a multiple of `steps_per_execution`, or Keras runs more steps than asked for. "
-            f"Received: steps_per_epoch={settings.steps_per_epoch}, steps_per_execution={steps_per_execution} in round "
-            f"{settings.index}."
-        )
+    if settings.index > 0:
+        _ = settings.num_pseudo_labeled
+    steps = {"": (settings.batch_size, settings.steps_per_epoch)}
+    if settings.fine_tuning is not None:
+        steps["fine_tuning."] = settings.fine_tuning.steps(batch_size=settings.batch_size, num_labeled=num_labeled)
+    for of, (batch_size, steps_per_epoch) in steps.items():
+        if batch_size > num_labeled:
+            raise ValueError(
+                f"`{of}batch_size` must be at most the number of labelled examples, {num_labeled}. Received: "
+                f"{of}batch_size={batch_size} in round {settings.index}. Lower it, or repeat the labelled examples."
+            )
+        if steps_per_epoch % steps_per_execution:
+            raise ValueError(
+                f"`{of}steps_per_epoch` must be a multiple of `steps_per_execution`, or Keras runs more steps than "
+                f"asked for. Received: {of}steps_per_epoch={steps_per_epoch}, steps_per_execution="
+                f"{steps_per_execution} in round {settings.index}."
+            )

@@ -13,32 +13,36 @@ from keras_noisy_student.argument_checks import is_integer
 from keras_noisy_student.callback_state import append_to_logs, check_callbacks
 from keras_noisy_student.data_checks import same_examples_source
 from keras_noisy_student.epoch_checkpointing import EpochCheckpointing
+from keras_noisy_student.fine_tuning import FineTuning
+from keras_noisy_student.freezing import frozen_before
 from keras_noisy_student.history import RoundRecord
+from keras_noisy_student.last_teachers import LastTeachers
 from keras_noisy_student.networks import check_teacher, weights_digest
 from keras_noisy_student.noise import seeds
-from keras_noisy_student.last_teachers import LastTeachers
+from keras_noisy_student.noise.noise import Noise
+from keras_noisy_student.non_finite import examples_named
 from keras_noisy_student.promoted_student import PromotedStudent
 from keras_noisy_student.promotion import Promotion
 from keras_noisy_student.pseudo_labels.annotate import annotate
+from keras_noisy_student.pseudo_labels.corrected_labels import RowCorrection
+from keras_noisy_student.pseudo_labels.fitted_corrections import FittedCorrections, read_fitted
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.pseudo_labels.select import select
 from keras_noisy_student.pseudo_labels.selection import Selection
-from keras_noisy_student.pseudo_labels.corrected_labels import RowCorrection
-from keras_noisy_student.pseudo_labels.fitted_corrections import FittedCorrections, read_fitted
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
 from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
 from keras_noisy_student.pseudo_labels.stored_selection import SelectionRules, read_selection
+from keras_noisy_student.pseudo_labels.teacher import Teacher
 from keras_noisy_student.relabeling import pool_of_round
+from keras_noisy_student.round_corrections import fit_round, fitted_once
 from keras_noisy_student.round_settings import PerRound, RoundSettings, value_at
 from keras_noisy_student.run_data import RunData
+from keras_noisy_student.run_directory.description import describe, digest
 from keras_noisy_student.run_directory.epoch_checkpoints import EpochCheckpoint
-from keras_noisy_student.pseudo_labels.teacher import Teacher
 from keras_noisy_student.run_directory.run_directory import RunDirectory
-from keras_noisy_student.round_corrections import fit_round, fitted_once
 from keras_noisy_student.run_directory.run_lock import RunLock
 from keras_noisy_student.sources.source import Source
-from keras_noisy_student.run_directory.description import describe, digest
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.student_builder import StudentBuilder
 from keras_noisy_student.tasks.task import Task
@@ -96,12 +100,12 @@ class RoundSteps(PromotedStudent):
         if not is_integer(seed, at_least=0):
             raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}.")
         self._seed = int(seed)
+        self._teachers = LastTeachers()
+        self._fitted: dict[int, FittedCorrections] = {}
         self._validations: weakref.WeakKeyDictionary[NoisyStudent, dict[str, float]] = weakref.WeakKeyDictionary()
 
     def make_student(self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings) -> NoisyStudent:
         """Builds the network of a round, checks it and wraps it, compiled, with its noise."""
-        self._teachers = LastTeachers()
-        self._fitted: dict[int, FittedCorrections] = {}
         teacher_network = None if teacher is None else teacher.network
         network = self._students.network(settings.index, examples=data.first_examples(), teacher=teacher_network)
         online_teacher = None
@@ -121,11 +125,11 @@ class RoundSteps(PromotedStudent):
             announce=lambda: self._tell(f"Round {settings.index}: the teacher annotates the unlabelled pool"),
             verbose=self._verbose == 1,
         )
+        return self._corrected(pseudo_labels, teacher, data, settings)
 
     def select(self, pseudo_labels: PseudoLabels, settings: RoundSettings) -> Selection:
         """Filters by confidence and balances the classes. Called after `annotate`."""
         rules = self._selection_rules(settings.pseudo_labeling, settings.index)
-        return self._corrected(pseudo_labels, teacher, data, settings)
         stored = read_selection(pseudo_labels, rules)
         if stored is not None:
             return stored
@@ -160,11 +164,11 @@ class RoundSteps(PromotedStudent):
             selected,
             settings.pseudo_labeling,
             num_classes=self.task.num_classes,
+            correction=pseudo_labels.correction,
             batch_size=batch_size,
             key=key,
             first_batch=first_step,
         )
-            correction=pseudo_labels.correction,
         return pipeline.join(labeled, pseudo_labeled, noise=settings.noise)
 
     def train(
@@ -187,21 +191,58 @@ class RoundSteps(PromotedStudent):
             resume_from=checkpoint,
             callbacks=callbacks or [],
         )
-        done = 0 if checkpoint is None else settings.epochs if checkpoint.has_stopped else checkpoint.num_epochs
-        who = "student" if settings.index else "first teacher"
-        if done < settings.epochs:
-            self._tell(f"Round {settings.index}: training the {who}" + (f" from epoch {done + 1}" if done else ""))
-        with pipeline.pool_errors_explained():
-            student.fit(
-                batches,
-                initial_epoch=done,
-                epochs=settings.epochs,
-                steps_per_epoch=settings.steps_per_epoch,
-                validation_data=data.validation_batches(self.inference_batch_size),
-                callbacks=[*(callbacks or []), checkpointing],
-                verbose=self._verbose,
-            )
+        self._run_epochs(
+            student,
+            batches,
+            data,
+            checkpointing,
+            epochs=settings.epochs,
+            steps_per_epoch=settings.steps_per_epoch,
+            what=f"Round {settings.index}: training the {_who(settings)}",
+        )
         return checkpointing.logs
+
+    def fine_tune(
+        self, student: NoisyStudent, data: RunData, settings: RoundSettings
+    ) -> tuple[NoisyStudent, dict[str, list[float]]]:
+        """Trains on, on the labelled data alone and without input noise, where the round has a `FineTuning`.
+
+        Goes on from its last finished epoch if there is one.
+
+        Returns:
+            The fine-tuned student, and its logs of every epoch by names that begin with `fine_tune_`; the student as it
+            is and no logs where the round has no fine-tuning.
+        """
+        fine_tuning = settings.fine_tuning
+        if fine_tuning is None:
+            return student, {}
+        trained = weights_digest(student.network)
+        student = self._students.to_fine_tune(student, settings.index, fine_tuning)
+        checkpointing = EpochCheckpointing(
+            functools.partial(self._run.save_epoch, settings.index, fine_tuned=trained),
+            resume_from=self._run.checkpoints(settings.index, fine_tuned=trained).last(),
+            callbacks=[],
+        )
+        batch_size, steps_per_epoch = fine_tuning.steps(batch_size=settings.batch_size, num_labeled=len(data.labels))
+
+        def batches_from(first_step: int) -> tf.data.Dataset:
+            key = self._key("fine_tuning", settings)
+            examples = pipeline.shuffled_examples(data.labeled, batch_size, key=key, first_batch=first_step)
+            return pipeline.join(examples, noise=Noise())
+
+        with frozen_before(student.network, fine_tuning.train_from), examples_named(batches_from):
+            self._run_epochs(
+                student,
+                batches_from(checkpointing.num_epochs * steps_per_epoch),
+                data,
+                checkpointing,
+                epochs=fine_tuning.epochs,
+                steps_per_epoch=steps_per_epoch,
+                what=f"Round {settings.index}: fine-tuning the {_who(settings)}{_at(fine_tuning)}",
+            )
+        logs = ", ".join(f"{name} {values[-1]:.4f}" for name, values in sorted(checkpointing.logs.items()))
+        self._tell(f"Round {settings.index}: fine-tuned: {logs}")
+        return student, {f"fine_tune_{name}": values for name, values in checkpointing.logs.items()}
 
     def promote(
         self, student: NoisyStudent, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings
@@ -345,6 +386,32 @@ class RoundSteps(PromotedStudent):
         fitted = read_fitted(self._run.corrections_path(settings.index))
         return pseudo_labels.corrected(RowCorrection(fitted.probability_map, self.task))
 
+    def _run_epochs(
+        self,
+        student: NoisyStudent,
+        batches: tf.data.Dataset,
+        data: RunData,
+        checkpointing: EpochCheckpointing,
+        *,
+        epochs: int,
+        steps_per_epoch: int,
+        what: str,
+    ) -> None:
+        """Trains what is left of the epochs, which may be nothing but the end of training."""
+        done = epochs if checkpointing.has_stopped else checkpointing.num_epochs
+        if done < epochs:
+            self._tell(what + (f" from epoch {done + 1}" if done else ""))
+        with pipeline.pool_errors_explained():
+            student.fit(
+                batches,
+                initial_epoch=done,
+                epochs=epochs,
+                steps_per_epoch=steps_per_epoch,
+                validation_data=data.validation_batches(self.inference_batch_size),
+                callbacks=[*checkpointing.callbacks, checkpointing],
+                verbose=self._verbose,
+            )
+
     def _key(self, purpose: str, settings: RoundSettings) -> int:
         return seeds.stream_key(self._seed, purpose, settings.index)
 
@@ -363,6 +430,14 @@ class RoundSteps(PromotedStudent):
         if teacher is None:
             return None
         return self._promotion.gain(self._validate(student, data), over=self._validate(teacher, data))
+
+
+def _who(settings: RoundSettings) -> str:
+    return "student" if settings.index else "first teacher"
+
+
+def _at(fine_tuning: FineTuning) -> str:
+    return "" if fine_tuning.size is None else f" at {fine_tuning.size[0]}x{fine_tuning.size[1]}"
 
 
 def _check_epochs(checkpoint: EpochCheckpoint, settings: RoundSettings) -> None:

@@ -1,11 +1,14 @@
 """Builds the students of a run: new networks, checked, wrapped with their noise and compiled."""
 
+import dataclasses
 from typing import Any
 
 import keras
 
 from keras_noisy_student.compile_arguments import CompileArguments
-from keras_noisy_student.networks import check_is_new, check_network, check_not_smaller, new_network
+from keras_noisy_student.fine_tuning import FineTuning
+from keras_noisy_student.freezing import check_freezes
+from keras_noisy_student.networks import at_resolution, check_is_new, check_network, check_not_smaller, new_network
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
@@ -75,4 +78,18 @@ class StudentBuilder:
         seed = seeds.stream_key(self._seed, "student", round_index)
         student = self._student_class(network, task=self._task, noise=noise, online_teacher=online_teacher, seed=seed)
         self.compiled.compile(student, round_index)
+        return student
+
+    def to_fine_tune(self, trained: NoisyStudent, round_index: int, fine_tuning: FineTuning) -> NoisyStudent:
+        """A compiled student without input noise around a trained network, at the resolution of the fine-tuning.
+
+        Raises:
+            ValueError: when the network cannot be run at it, or has no such layers to freeze.
+        """
+        size = fine_tuning.size
+        network = trained.network if size is None else at_resolution(trained.network, size)
+        check_freezes(network, fine_tuning.train_from)
+        seed = seeds.stream_key(self._seed, "fine-tuned student", round_index)
+        student = self._student_class(network, task=self._task, seed=seed)
+        dataclasses.replace(self.compiled, optimizer=fine_tuning.optimizer).compile(student, round_index)
         return student

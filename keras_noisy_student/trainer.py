@@ -16,11 +16,12 @@ from keras_noisy_student.argument_checks import checked_directory, checked_verbo
 from keras_noisy_student.callback_state import check_callbacks
 from keras_noisy_student.compile_arguments import CompileArguments
 from keras_noisy_student.distributed_model import check_is_in_scope, check_parts_divide
+from keras_noisy_student.fine_tuning import FineTuning
 from keras_noisy_student.history import RoundRecord, RoundsHistory
 from keras_noisy_student.interruption import exit_on_sigterm
 from keras_noisy_student.joint_batch import LossReduction
-from keras_noisy_student.networks import check_network, weights_digest
 from keras_noisy_student.last_teachers import LastTeachers
+from keras_noisy_student.networks import check_network, weights_digest
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.non_finite import OnNonFinite, examples_named
 from keras_noisy_student.promotion import Promotion
@@ -42,8 +43,8 @@ class NoisyStudentTrainer(RoundSteps):
     """Trains a teacher, then students that learn from its pseudo-labels with noise, each the teacher of the next.
 
     Round 0 trains the first teacher on the labelled data alone. Every further round runs the steps of `RoundSteps`,
-    each a method that a subclass may override: `make_student`, `annotate`, `select`, `join`, `train`, `promote`,
-    `record`.
+    each a method that a subclass may override: `make_student`, `annotate`, `select`, `join`, `train`, `fine_tune`,
+    `promote`, `record`.
 
     What is marked "by round" may be a value or a function of the round index.
 
@@ -53,7 +54,9 @@ class NoisyStudentTrainer(RoundSteps):
         task: what a target is, for instance `Classification(num_classes=10)`.
         noise: by round: the `Noise` of the training; none by default.
         pseudo_labeling: by round: the `PseudoLabeling`; soft labels of the whole pool by default.
-        unlabeled_ratio: by round: unlabelled examples for each labelled one in a joint batch.
+        unlabeled_ratio: by round: unlabelled examples for each labelled one in a joint batch, which holds the nearest
+            whole number of them.
+        fine_tuning: by round: the `FineTuning` that ends it, the first teacher's too; none by default.
         teacher: a trained model to start from, in place of round 0.
         allow_smaller_student: whether a student may have fewer parameters than its teacher.
         strategy: a `tf.distribute.Strategy` to train and annotate with, on several devices or machines; that of the
@@ -89,9 +92,10 @@ class NoisyStudentTrainer(RoundSteps):
         student: PerRound[keras.Model],
         task: Task,
         noise: PerRound[Noise] | None = None,
-        *,
         pseudo_labeling: PerRound[PseudoLabeling] | None = None,
+        *,
         unlabeled_ratio: PerRound[float] = 1.0,
+        fine_tuning: PerRound[FineTuning | None] = None,
         teacher: keras.Model | None = None,
         allow_smaller_student: bool = False,
         strategy: tf.distribute.Strategy | None = None,
@@ -116,6 +120,7 @@ class NoisyStudentTrainer(RoundSteps):
         self._noise = Noise() if noise is None else noise
         self._pseudo_labeling = PseudoLabeling() if pseudo_labeling is None else pseudo_labeling
         self._unlabeled_ratio = unlabeled_ratio
+        self._fine_tuning = fine_tuning
         self._given_teacher = teacher
         self._allow_smaller_student = allow_smaller_student
         self._compiled: CompileArguments | None = None
@@ -214,6 +219,7 @@ class NoisyStudentTrainer(RoundSteps):
                 "noise": self._noise,
                 "pseudo_labeling": self._pseudo_labeling,
                 "unlabeled_ratio": self._unlabeled_ratio,
+                "fine_tuning": self._fine_tuning,
                 "batch_size": batch_size,
                 "epochs": epochs,
                 "steps_per_epoch": steps_per_epoch,
@@ -260,23 +266,23 @@ class NoisyStudentTrainer(RoundSteps):
 
     def _run_rounds(self, data: RunData, rounds: Sequence[RoundSettings]) -> RoundsHistory:
         teacher, records = None, []
+        self._teachers = LastTeachers(max(each.pseudo_labeling.averaging.num_teachers for each in rounds))
         for settings in rounds:
             is_finished = self._run.is_finished(settings.index)
             if settings.index == 0 and self._given_teacher is not None:
                 teacher, record = self._start_from_given_teacher(data, settings)
             elif is_finished:
                 teacher, record = self._restore_round(teacher, data, settings)
-        self._teachers = LastTeachers(max(each.pseudo_labeling.averaging.num_teachers for each in rounds))
             else:
                 teacher, record = self.run_round(teacher, data, settings)
             records.append(record)
+            self._teachers.add(teacher)
             self._promoted(teacher, data.element_spec)
             self._tell(f"{record} (from {self._run.path})" if is_finished else record)
             if self._promotion.ends([record.metrics for record in records]):
                 self._tell(f"No better student in the last {self._promotion.stop_after} rounds: the run ends here.")
                 break
         return RoundsHistory(records)
-            self._teachers.add(teacher)
 
     def run_round(
         self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings
@@ -306,8 +312,9 @@ class NoisyStudentTrainer(RoundSteps):
         first_step = 0 if checkpoint is None else checkpoint.num_epochs * settings.steps_per_epoch
         with examples_named(batches_from):
             epochs = self.train(student, batches_from(first_step), data, settings, checkpoint=checkpoint)
+        student, fine_tuning_epochs = self.fine_tune(student, data, settings)
         promoted = self.promote(student, teacher, data, settings)
-        record = self.record(student, epochs, selection, data, settings)
+        record = self.record(student, epochs | fine_tuning_epochs, selection, data, settings)
         record = dataclasses.replace(
             record,
             gain=self._gain(student, teacher, data),
@@ -351,6 +358,8 @@ class NoisyStudentTrainer(RoundSteps):
     ) -> tuple[NoisyStudent, RoundRecord]:
         """Takes a finished round from the run directory."""
         student = self._claimed_student(teacher, data, settings)
+        if settings.fine_tuning is not None:
+            student = self._students.to_fine_tune(student, settings.index, settings.fine_tuning)
         record = self._run.load_round(settings.index, student.network)
         self._validations[student] = {n: value for n, value in record.metrics.items() if n.startswith("val_")}
         return self.promote(student, teacher, data, settings), record
@@ -374,11 +383,13 @@ class NoisyStudentTrainer(RoundSteps):
         teacher, examples = self._given_teacher, data.first_examples()
         for settings in rounds:
             check_parts_divide(settings, self._strategy.num_replicas_in_sync)
+            if settings.index > 0:
+                check_annotation(settings, data, teacher=teacher, task=self.task)
             if settings.index > 0 or teacher is None:
                 teacher = self._students.network(settings.index, examples=examples, teacher=teacher)
                 student = self._students.wrap(teacher, settings.index, noise=settings.noise)
+                if settings.fine_tuning is not None:
+                    student = self._students.to_fine_tune(student, settings.index, settings.fine_tuning)
                 if self._promotion.needs_validation and settings.index == len(rounds) - 1:
                     batches = data.validation_batches(1)
                     self._promotion.check_metrics({} if batches is None else validate(student, batches.take(1)))
-            if settings.index > 0:
-                check_annotation(settings, data, teacher=teacher, task=self.task)

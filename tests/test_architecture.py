@@ -18,15 +18,15 @@ ROWS = [
     ["student"],
     ["run_directory", "callback_state"],
     ["averaged_weights", "distributed_model", "non_finite", "optimizers", "serving", "history"],
-    ["round_corrections"],
-    ["networks", "run_data", "round_settings", "relabeling", "promotion"],
+    ["round_corrections", "students"],
+    ["networks", "run_data", "round_settings", "relabeling", "promotion", "freezing"],
     ["data_checks"],
     ["pipeline"],
     ["joint_batch"],
     ["pseudo_labels"],
     ["sources", "evaluation"],
     ["given_data", "noise", "tasks", "students"],
-    ["argument_checks", "storage", "interruption", "workers", "_version"],
+    ["argument_checks", "storage", "interruption", "workers", "_version", "fine_tuning"],
 ]
 ROOM_OF_ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 

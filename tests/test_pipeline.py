@@ -83,6 +83,13 @@ def test_labelled_and_pseudo_labelled_examples_have_orders_of_their_own():
     assert not set(labeled.noise_seed.numpy()) & set(pseudo_labeled.noise_seed.numpy())
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "unlabeled_ratio", "num_pseudo"), [(2, 1.25, 3), (2, 1.75, 4), (5, 1.3, 7), (3, 1.4, 4), (3, 0.2, 1)]
+)
+def test_a_ratio_that_gives_no_whole_number_gives_the_nearest_one(batch_size, unlabeled_ratio, num_pseudo):
+    assert num_pseudo_labeled(batch_size, unlabeled_ratio) == num_pseudo
+
+
 @pytest.mark.parametrize(("batch_size", "unlabeled_ratio"), [(32, 0), (32, -1.0), (32, 0.01), (1, 0.25), (1, 1e300)])
 def test_refuses_a_ratio_that_gives_no_example_or_too_many(batch_size, unlabeled_ratio):
     message = (

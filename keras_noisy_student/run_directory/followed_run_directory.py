@@ -47,7 +47,7 @@ class FollowedRunDirectory(RunDirectory):
         """Does the same for the settings of one round."""
         self._same(posixpath.join(round_name(index), "settings.json"), describe(settings), MAY_CHANGE)
 
-    def save_epoch(self, index: int, checkpoint: EpochCheckpoint) -> None:
+    def save_epoch(self, index: int, checkpoint: EpochCheckpoint, *, fine_tuned: str | None = None) -> None:
         """Leaves it to the chief."""
 
     def save_round(self, record: RoundRecord, network: keras.Model) -> None:

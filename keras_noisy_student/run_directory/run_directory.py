@@ -4,11 +4,12 @@ run.json                        the data and the settings that hold for all roun
 lock.json                       the process that is writing
 round_00/settings.json          the settings of the round
 round_00/checkpoints/           the last epochs, while the round is being trained
+round_00/fine_tuning/           the same of its fine-tuning, if it has one
 round_00/student.weights.h5     the weights it ended with (averaged, if the optimizer averages)
 round_00/record.json            its record; written last, so that a round with one is finished
 round_01/pseudo_labels/         the store of its teacher's annotations
-"""
 round_01/corrections.json       what the corrections of its pseudo-labels were fitted to be
+"""
 
 import contextlib
 import dataclasses
@@ -72,7 +73,7 @@ class RunDirectory:
         expected = describe(settings)
         file, directory = posixpath.join(round_name(index), "settings.json"), self._round(index)
         make_directory(directory)
-        checkpoints = EpochCheckpoints(posixpath.join(directory, "checkpoints"), origin="")
+        checkpoints = EpochCheckpoints(self._checkpoints(index), origin="")
         if self.is_finished(index) or checkpoints.exist():
             with self._how_to_mend(directory, f"make round {index} again"):
                 found = read_json(self._path(file))
@@ -82,24 +83,34 @@ class RunDirectory:
             expected = {**found, **{name: expected[name] for name in may_change}}
         if self.is_finished(index):
             # Left by a run that was killed between its record and their removal.
-            checkpoints.remove()
+            self._remove_checkpoints(index)
         self.lock.check()
         write_json(self._path(file), expected)
 
-    def checkpoints(self, index: int) -> EpochCheckpoints:
-        """The epoch checkpoints of a round that was claimed."""
-        settings = without(read_json(self._path(round_name(index), "settings.json")), MAY_CHANGE)
-        origin = digest([self._settings, settings])
-        return EpochCheckpoints(posixpath.join(self._round(index), "checkpoints"), origin=origin)
+    def checkpoints(self, index: int, *, fine_tuned: str | None = None) -> EpochCheckpoints:
+        """The epoch checkpoints of a round that was claimed, or of its fine-tuning.
 
-    def save_epoch(self, index: int, checkpoint: EpochCheckpoint) -> None:
-        """Saves the checkpoint of an epoch, if this process still holds the directory."""
+        Args:
+            index: of the round.
+            fine_tuned: the digest of the trained weights that are fine-tuned: others begin anew.
+        """
+        settings = without(read_json(self._path(round_name(index), "settings.json")), MAY_CHANGE)
+        if fine_tuned is None:
+            return EpochCheckpoints(self._checkpoints(index), origin=digest([self._settings, settings]))
+        return EpochCheckpoints(self._fine_tuning(index), origin=digest([self._settings, settings, fine_tuned]))
+
+    def save_epoch(self, index: int, checkpoint: EpochCheckpoint, *, fine_tuned: str | None = None) -> None:
+        """Saves the checkpoint of an epoch, if this process still holds the directory; see `checkpoints`."""
         self.lock.check()
-        self.checkpoints(index).save(checkpoint)
+        self.checkpoints(index, fine_tuned=fine_tuned).save(checkpoint)
 
     def pseudo_labels_path(self, index: int) -> str:
         """Where the store of a round goes."""
         return posixpath.join(self._round(index), "pseudo_labels")
+
+    def corrections_path(self, index: int) -> str:
+        """Where the fitted corrections of a round go."""
+        return posixpath.join(self._round(index), "corrections.json")
 
     def is_finished(self, index: int) -> bool:
         """Whether the round was trained and recorded."""
@@ -108,15 +119,11 @@ class RunDirectory:
     def save_round(self, record: RoundRecord, network: keras.Model) -> None:
         """Saves the weights, then the record that says the round is finished."""
         self.lock.check()
-    def corrections_path(self, index: int) -> str:
-        """Where the fitted corrections of a round go."""
-        return posixpath.join(self._round(index), "corrections.json")
-
         directory = self._round(record.round_index)
         weights = save_weights(network, posixpath.join(directory, "student.weights.h5"))
         content = {"record": dataclasses.asdict(record), "weights": weights}
         write_json(posixpath.join(directory, "record.json"), content)
-        EpochCheckpoints(posixpath.join(directory, "checkpoints"), origin="").remove()
+        self._remove_checkpoints(record.round_index)
 
     def load_round(self, index: int, network: keras.Model) -> RoundRecord:
         """Reads the record of a finished round, and its weights into a network of the same architecture.
@@ -174,11 +181,21 @@ class RunDirectory:
         except DamagedFileError as error:
             raise DamagedFileError(f"{error} Put it back as it was, or delete {directory} to {what_for}.") from error
 
+    def _remove_checkpoints(self, index: int) -> None:
+        for directory in (self._checkpoints(index), self._fine_tuning(index)):
+            EpochCheckpoints(directory, origin="").remove()
+
     def _path(self, *parts: str) -> str:
         return posixpath.join(self.path, *parts)
 
     def _round(self, index: int) -> str:
         return self._path(round_name(index))
+
+    def _checkpoints(self, index: int) -> str:
+        return posixpath.join(self._round(index), "checkpoints")
+
+    def _fine_tuning(self, index: int) -> str:
+        return posixpath.join(self._round(index), "fine_tuning")
 
 
 def round_name(index: int) -> str:
