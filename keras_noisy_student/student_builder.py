@@ -14,6 +14,7 @@ from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
 from keras_noisy_student.round_settings import PerRound
 from keras_noisy_student.student import NoisyStudent
+from keras_noisy_student.students.from_teacher import FromTeacher, start_from
 from keras_noisy_student.tasks.task import Task
 
 
@@ -21,7 +22,7 @@ class StudentBuilder:
     """Builds a student for each round.
 
     Args:
-        student: by round: the network.
+        student: by round: the network, or a `FromTeacher` of it.
         task: what a target is.
         student_class: what wraps the network.
         compiled: what the student is compiled with.
@@ -31,7 +32,7 @@ class StudentBuilder:
 
     def __init__(
         self,
-        student: PerRound[keras.Model],
+        student: PerRound[keras.Model] | FromTeacher,
         task: Task,
         *,
         student_class: type[NoisyStudent],
@@ -39,7 +40,8 @@ class StudentBuilder:
         allow_smaller_student: bool,
         seed: int,
     ) -> None:
-        self._student = student
+        self.starts_from_teacher = isinstance(student, FromTeacher)
+        self._network = student.network if isinstance(student, FromTeacher) else student
         self._task = task
         self._student_class = student_class
         self.compiled = compiled
@@ -47,23 +49,25 @@ class StudentBuilder:
         self._seed = seed
 
     def network(self, round_index: int, *, examples: Any, teacher: keras.Model | None) -> keras.Model:
-        """A newly initialised network.
+        """A new network, with weights of its own or those of its teacher.
 
         Args:
             round_index: the round.
             examples: a batch of `x`, which the network is called on.
-            teacher: the network that the new one has to be as large as.
+            teacher: the network that the new one has to be as large as, or begins with the weights of.
 
         Raises:
-            ValueError: when it does not fit the task, or is smaller.
+            ValueError: when it does not fit the task or its teacher, or is smaller.
         """
         with seeds.seeded_initialization(seeds.stream_key(self._seed, "initialization", round_index)):
-            network = new_network(self._student, round_index)
+            network = new_network(self._network, round_index)
             check_network(network, examples, self._task)
         if teacher is not None:
             check_is_new(network, teacher, round_index)
             if not self._allow_smaller_student:
                 check_not_smaller(network, teacher, round_index)
+            if self.starts_from_teacher:
+                start_from(teacher, network, round_index)
         return network
 
     def wrap(

@@ -35,6 +35,7 @@ from keras_noisy_student.run_directory.followed_run_directory import FollowedRun
 from keras_noisy_student.run_directory.run_directory import RunDirectory
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.student_builder import StudentBuilder
+from keras_noisy_student.students.from_teacher import FromTeacher
 from keras_noisy_student.tasks.task import Task
 from keras_noisy_student.workers import checked_strategy, chief_first, worker_of
 
@@ -50,7 +51,9 @@ class NoisyStudentTrainer(RoundSteps):
 
     Args:
         student: by round: the network. A Keras model, of which every round trains a newly initialised copy, or a
-            function that builds one. A student must have at least as many parameters as its teacher.
+            function that builds one, whose weights are those that the round begins with, be they new or read from a
+            file. `students.FromTeacher` of either begins with those of the teacher. A student must have at least as
+            many parameters as its teacher. Each network resizes for itself, so that they may differ in resolution.
         task: what a target is, for instance `Classification(num_classes=10)`.
         noise: by round: the `Noise` of the training; none by default.
         pseudo_labeling: by round: the `PseudoLabeling`; soft labels of the whole pool by default.
@@ -89,7 +92,7 @@ class NoisyStudentTrainer(RoundSteps):
 
     def __init__(
         self,
-        student: PerRound[keras.Model],
+        student: PerRound[keras.Model] | FromTeacher,
         task: Task,
         noise: PerRound[Noise] | None = None,
         pseudo_labeling: PerRound[PseudoLabeling] | None = None,
@@ -102,10 +105,10 @@ class NoisyStudentTrainer(RoundSteps):
         directory: str | os.PathLike[str] | None = None,
         seed: int = 0,
     ) -> None:
-        if not callable(student):
+        if not callable(student) and not isinstance(student, FromTeacher):
             raise ValueError(
-                "`student` must be a keras.Model, or a function of the round index that returns one. Received: "
-                f"{type(student).__name__}."
+                "`student` must be a keras.Model, a function of the round index that returns one, or a FromTeacher. "
+                f"Received: {type(student).__name__}."
             )
         if not isinstance(task, Task):
             raise ValueError(f"`task` must be a Task, such as Classification(num_classes=10). Received: {task!r}.")
@@ -345,6 +348,7 @@ class NoisyStudentTrainer(RoundSteps):
             **self._students.compiled.description(),
             "teacher": None if teacher is None else weights_digest(teacher.network),
             "student_class": type(student),
+            "starts_from_teacher": self._students.starts_from_teacher,
             "network": describe_network(student.network),
             "num_parameters": student.network.count_params(),
             "optimizer": student.optimizer,

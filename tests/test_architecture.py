@@ -25,7 +25,7 @@ ROWS = [
     ["joint_batch"],
     ["pseudo_labels"],
     ["sources", "evaluation"],
-    ["given_data", "noise", "tasks", "students"],
+    ["given_data", "noise", "tasks"],
     ["argument_checks", "storage", "interruption", "workers", "_version", "fine_tuning"],
 ]
 ROOM_OF_ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}

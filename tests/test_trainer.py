@@ -627,7 +627,7 @@ def test_bad_arguments_of_fit_rounds_are_refused(arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"student": 5}, r"`student` must be a keras\.Model, or a function of the round index.* Received: int"),
+        ({"student": 5}, r"`student` must be a keras\.Model, a function of the round index.* Received: int"),
         ({"student": lambda: build()}, r"`student` given as a function must take the round index"),
         ({"student": lambda r: build(activation=None)}, r"declared to return probabilities.*from_logits=True"),
         (

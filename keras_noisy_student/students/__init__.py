@@ -1,5 +1,6 @@
-"""Students: the networks of the paper."""
+"""Students: the networks of the paper, and where their weights come from."""
 
 from keras_noisy_student.students.efficientnet import efficientnet
+from keras_noisy_student.students.from_teacher import FromTeacher
 
-__all__ = ["efficientnet"]
+__all__ = ["FromTeacher", "efficientnet"]
