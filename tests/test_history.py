@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from keras_noisy_student.history import RoundRecord, RoundsHistory
+from keras_noisy_student.pseudo_labels.fitted_corrections import FittedCorrections
 from keras_noisy_student.pseudo_labels.selection import Selection
 from tests.toy_data import network
 
@@ -69,6 +70,13 @@ def test_a_record_prints_as_one_line():
         "Round 1 (student 1): kept 3 of 4 pseudo-labels, val_accuracy 0.5000 [3 s]",
         "Round 2 (student 2): kept 3 of 4 pseudo-labels, val_accuracy 0.7000 [3 s]",
     ]
+
+
+def test_a_record_tells_the_calibration_error_of_a_corrected_teacher():
+    fitted = FittedCorrections(0.5, [], calibration_error=0.125, corrected_calibration_error=0.0625)
+    record = RoundRecord.of(1, network(), EPOCHS, SELECTION, metrics=METRICS, corrections=fitted)
+    assert (record.calibration_error, record.corrected_calibration_error) == (0.125, 0.0625)
+    assert str(record).endswith(", val_accuracy 0.8000, calibration error of the teacher 0.1250 -> 0.0625 [0 s]")
 
 
 def test_without_validation_data_a_record_prints_the_metrics_of_the_training():

@@ -51,8 +51,8 @@ def test_refuses_no_number_of_bins(num_bins):
 @pytest.mark.parametrize(("shape", "other"), [((0,), (0,)), ((2,), (3,)), ((2, 2), (2, 2))])
 def test_refuses_arrays_that_do_not_fit(shape, other):
     message = (
-        r"`confidence` and `is_correct` must be of one shape \(examples,\), with at least one example\. Received: shapes "
-        r"\(.*\) and \(.*\)\."
+        r"`confidence` and `is_correct` must be of one shape \(examples,\), with at least one example\. Received: "
+        r"shapes \(.*\) and \(.*\)\."
     )
     with pytest.raises(ValueError, match=message):
         expected_calibration_error(np.ones(shape), np.ones(other, bool))

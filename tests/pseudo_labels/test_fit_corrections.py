@@ -34,11 +34,13 @@ class Store:
 
 
 class Map(Correction):
-    def __init__(self, found):
-        self._found = found
+    """Is what a function says of the evidence, or always the same."""
+
+    def __init__(self, found=None, *, function=None):
+        self._function = function or (lambda evidence: found)
 
     def fit(self, evidence):
-        return self._found(evidence) if callable(self._found) else self._found
+        return self._function(evidence)
 
 
 def fit(*corrections, held_out=HELD_OUT, pseudo_labels=None):
@@ -95,11 +97,11 @@ def test_without_held_out_data_there_is_no_calibration_error():
             r"must return a ProbabilityMap with a weight .* log_weights=\(1\.0,\)",
         ),
         (
-            Map(lambda evidence: evidence.held_out()),
+            Map(function=lambda evidence: evidence.held_out()),
             r"asks for held-out data, and there is none\. Pass `validation_data`",
         ),
         (
-            Map(lambda evidence: evidence.pool_mean()),
+            Map(function=lambda evidence: evidence.pool_mean()),
             r"asks for the annotated pool, which online annotation never sees",
         ),
     ],
