@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_noisy_student.argument_checks import POSITIVE, checked_seed, is_integer
 from keras_noisy_student.evaluation.image_batches import batches, checked_images, checked_labels
-from keras_noisy_student.evaluation.predictions import Predictor, classes_of_batches
+from keras_noisy_student.evaluation.predictions import Predictor, classes_of_batches, inference
 from keras_noisy_student.noise.seeds import fold, stream_key, uniform
 from keras_noisy_student.tasks.task import Task
 
@@ -171,6 +171,7 @@ def _accuracies(
 ) -> dict[float, float]:
     images, labels = checked_images(images), checked_labels(labels)
     _check_epsilons(epsilons)
+    function = inference(model)
     num_right, first = dict.fromkeys(epsilons, 0), 0
     for batch in batches(images, batch_size=batch_size):
         labels_of_batch = labels[first : first + len(batch)]
@@ -178,7 +179,7 @@ def _accuracies(
             raise ValueError(f"`labels` must be one per image. Received: {len(labels)} labels for more images.")
         for epsilon in epsilons:
             attacked = attack(tf.cast(batch, tf.float32), tf.constant(labels_of_batch), epsilon, first)
-            num_right[epsilon] += int(np.sum(classes_of_batches(model, [attacked]) == labels_of_batch))
+            num_right[epsilon] += int(np.sum(classes_of_batches(function, [attacked]) == labels_of_batch))
         first += len(batch)
     if len(labels) != first:
         raise ValueError(f"`labels` must be one per image. Received: {len(labels)} labels for {first} images.")
@@ -203,7 +204,7 @@ class _LossGradient:
     def __init__(self, model: Predictor, task: Task) -> None:
         self._is_ever_above_0 = False
 
-        @tf.function(autograph=False)
+        @tf.function(autograph=False, reduce_retracing=True)
         def gradient(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor | None:
             with tf.GradientTape() as tape:
                 tape.watch(images)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_noisy_student.evaluation.normalization import mean_rate
-from keras_noisy_student.evaluation.predictions import Predictor, error_rate
+from keras_noisy_student.evaluation.predictions import Predictor, error_rate, inference
 
 ALEXNET_CORRUPTION_ERRORS: Mapping[str, Sequence[float]] = {
     "gaussian_noise": [0.886428],
@@ -56,10 +56,11 @@ def corruption_errors(
         {'fog': [0.25, 0.25]}
     """
     _check_keys(corrupted)
+    function = inference(model)
     errors: dict[str, list[float]] = {corruption: [] for corruption, _ in corrupted}
     for corruption, severity in sorted(corrupted, key=lambda key: key[1]):
         images = corrupted[corruption, severity]
-        errors[corruption].append(error_rate(model, images, labels, batch_size=batch_size))
+        errors[corruption].append(error_rate(function, images, labels, batch_size=batch_size))
     return errors
 
 

@@ -15,7 +15,7 @@ from keras_noisy_student.evaluation.perturbations import (
     StrengthsName,
     perturbed,
 )
-from keras_noisy_student.evaluation.predictions import Predictor, classes_of_batches
+from keras_noisy_student.evaluation.predictions import Predictor, classes_of_batches, inference
 from keras_noisy_student.noise.seeds import stream_key
 
 _LONGEST_SEQUENCE = 41
@@ -61,13 +61,14 @@ def flip_rates(
     seed = int(checked_seed(seed) or 0)
     images = checked_images(images)
     _check_can_be_perturbed(images)
+    function = inference(model)
     num_flips, num_images = dict.fromkeys(PERTURBATIONS, 0.0), 0
     for block in batches(images, batch_size=max(1, batch_size // _LONGEST_SEQUENCE)):
         keys = [stream_key(seed, num_images + position) for position in range(len(block))]
         for perturbation in PERTURBATIONS:
             sequences = perturbed(block, perturbation, STRENGTHS[strengths], keys=keys)
             frames = sequences.reshape(-1, *sequences.shape[2:])
-            classes = classes_of_batches(model, batches(frames, batch_size=batch_size)).reshape(sequences.shape[:2])
+            classes = classes_of_batches(function, batches(frames, batch_size=batch_size)).reshape(sequences.shape[:2])
             num_flips[perturbation] += len(block) * flip_rate(classes, compare_with=_reference(perturbation))
         num_images += len(block)
     return {perturbation: flips / num_images for perturbation, flips in num_flips.items()}

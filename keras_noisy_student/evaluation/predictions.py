@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_noisy_student.evaluation.image_batches import batches, checked_images, checked_labels
 
@@ -24,13 +25,28 @@ def predicted_classes(model: Predictor, images: Any, *, batch_size: int) -> np.n
     Raises:
         ValueError: for outputs of another shape or NaN among them, or for other images.
     """
-    return classes_of_batches(model, batches(checked_images(images), batch_size=batch_size))
+    return classes_of_batches(inference(model), batches(checked_images(images), batch_size=batch_size))
 
 
-def classes_of_batches(model: Predictor, images: Iterable[np.ndarray]) -> np.ndarray:
-    """The most likely class of each image of some batches, int64 `(images,)`."""
-    predict = model.predict_on_batch if isinstance(model, keras.Model) else model
-    return np.concatenate([_classes(predict(batch), len(batch)) for batch in images])
+def inference(model: Predictor) -> Predictor:
+    """A Keras model in inference mode, as a function that is traced once for all batches; a function as it is.
+
+    Not `predict_on_batch`, which returns a batch once for each replica where the model belongs to several.
+    """
+    if not isinstance(model, keras.Model):
+        return model
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def infer(images: tf.Tensor) -> Any:
+        return model(images, training=False)
+
+    infer_in_graph: Predictor = infer
+    return infer_in_graph
+
+
+def classes_of_batches(function: Predictor, images: Iterable[Any]) -> np.ndarray:
+    """The most likely class of each image of some batches, int64 `(images,)`, by what `inference` returned."""
+    return np.concatenate([_classes(function(batch), len(batch)) for batch in images])
 
 
 def error_rate(model: Predictor, images: Any, labels: Any, *, batch_size: int) -> float:

@@ -112,7 +112,12 @@ def evaluate(
         >>> import tempfile
         >>> images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")
         >>> model = keras.Sequential(
-        ...     [keras.Input((32, 32, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, "softmax")]
+        ...     [
+        ...         keras.Input((32, 32, 3)),
+        ...         keras.layers.Rescaling(1 / 255),
+        ...         keras.layers.GlobalAveragePooling2D(),
+        ...         keras.layers.Dense(2, "softmax"),
+        ...     ]
         ... )
         >>> corrupted = {("fog", severity): images // severity for severity in range(1, 6)}
         >>> report = evaluate(model, images, [0, 1], task=kns.Classification(2), corrupted=corrupted, epsilons=[4])
