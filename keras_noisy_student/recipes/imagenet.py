@@ -1,4 +1,4 @@
-"""The paper's ImageNet settings: noise, optimizer, pseudo-labels and rounds.
+"""The paper's ImageNet settings: noise, optimizer, pseudo-labels, fine-tuning and rounds.
 
 Where the first version of the paper (v1, 2019), the last one (v4, 2020) and the released code differ, the function says
 so. What the published sources leave open is marked "not published".
@@ -8,6 +8,7 @@ import dataclasses
 from typing import Literal
 
 from keras_noisy_student.argument_checks import check_choice, is_integer
+from keras_noisy_student.fine_tuning import FineTuning
 from keras_noisy_student.noise.compose import Compose
 from keras_noisy_student.noise.image_noise import ImageNoise
 from keras_noisy_student.noise.noise import Noise
@@ -31,6 +32,8 @@ BATCH_SIZE = 2048
 _MAGNITUDES = {"B0": 0, "B1": 0, "B2": 6, "B3": 12, "B4": 15, "B5": 18, "B6": 24}
 _LARGEST_MAGNITUDE = 27
 _LONG_TRAINED = ("B0", "B1", "B2", "B3", "B4")
+_PEAK_FOR_2048, _DECAY_RATE, _NUM_FALLS = 0.128, 0.97, 145
+_WEIGHT_DECAY = 1e-5
 
 
 def task() -> Classification:
@@ -111,17 +114,15 @@ def optimizer(*, batch_size: int = BATCH_SIZE, epochs: int = 350, num_labeled: i
         >>> optimizer(batch_size=512).get_config()["learning_rate"]["config"]["peak"]
         0.032
     """
-    for name, value in (("batch_size", batch_size), ("epochs", epochs), ("num_labeled", num_labeled)):
-        if not is_integer(value, at_least=1):
-            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
+    _check_counts(batch_size=batch_size, epochs=epochs, num_labeled=num_labeled)
     steps_per_epoch = num_labeled / batch_size
     schedule = WarmUpStaircase(
-        0.128 * batch_size / 2048,
+        _PEAK_FOR_2048 * batch_size / 2048,
         warm_up_steps=5 * steps_per_epoch,
         decay_steps=2.4 * epochs / 350 * steps_per_epoch,
-        decay_rate=0.97,
+        decay_rate=_DECAY_RATE,
     )
-    return paper_optimizer(schedule, l2=1e-5)
+    return paper_optimizer(schedule, l2=_WEIGHT_DECAY)
 
 
 def pseudo_labeling(*, examples_per_class: int | Literal["auto"] | None = 130_000) -> PseudoLabeling:
@@ -138,6 +139,42 @@ def pseudo_labeling(*, examples_per_class: int | Literal["auto"] | None = 130_00
         0.3
     """
     return PseudoLabeling(labels="soft", confidence_threshold=0.3, examples_per_class=examples_per_class)
+
+
+def fine_tuning(name: str, *, batch_size: int = BATCH_SIZE, num_labeled: int = NUM_LABELED) -> FineTuning | None:
+    """1.5 epochs on clean labelled images at the higher resolution, with the shallow layers frozen; L0 to L2 only.
+
+    The learning rate is that of the last epoch and a half of 350, as in the released code. Which layers are frozen is
+    not published: here all but the last two of the seven stages and what follows them. The average of the weights has
+    a momentum of 0.99, which is what the released code comes to in so few steps.
+
+    Args:
+        name: of the network, such as `"L2"`.
+        batch_size: labelled images in a batch.
+        num_labeled: number of labelled images.
+
+    Returns:
+        `None` for B0 to B7, which are trained and tested at one resolution.
+
+    Raises:
+        ValueError: for an unknown name, or a value that is no positive integer.
+
+    Example:
+        >>> fine_tuning("L2").size
+        (800, 800)
+    """
+    scaling = scaling_of(name)
+    _check_counts(batch_size=batch_size, num_labeled=num_labeled)
+    if scaling.test_image_size == scaling.image_size:
+        return None
+    learning_rate = _PEAK_FOR_2048 * batch_size / 2048 * _DECAY_RATE**_NUM_FALLS
+    return FineTuning(
+        resolution=scaling.test_image_size,
+        train_from="block6a_expand_conv",
+        optimizer=paper_optimizer(learning_rate, l2=_WEIGHT_DECAY, ema_momentum=0.99),
+        batch_size=batch_size,
+        steps_per_epoch=max(1, round(1.5 * num_labeled / batch_size)),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,3 +236,9 @@ def same_size_rounds(name: str, *, num_rounds: int = 1) -> tuple[RoundRecipe, ..
         raise ValueError(f"`num_rounds` must be a positive integer. Received: num_rounds={num_rounds!r}.")
     ratio = 1.0 if name == "B0" else 3.0
     return (RoundRecipe(name, 1.0), *[RoundRecipe(name, ratio)] * int(num_rounds))
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if not is_integer(value, at_least=1):
+            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import keras_noisy_student as kns
+from keras_noisy_student.freezing import frozen_before
+from keras_noisy_student.networks import at_resolution
 from keras_noisy_student.recipes import imagenet
 
 DROPOUT = {"B0": 0.2, "B1": 0.2, "B2": 0.3, "B3": 0.3, "B4": 0.4, "B5": 0.4, "B6": 0.5, "B7": 0.5}
@@ -62,6 +64,32 @@ def test_pseudo_labeling_and_task():
     assert imagenet.task() == kns.Classification(1000, label_smoothing=0.1)
 
 
+@pytest.mark.parametrize(("name", "size"), [("L0", 600), ("L1", 600), ("L2", 800)])
+def test_the_largest_are_fine_tuned_at_a_higher_resolution(name, size):
+    fine_tuning = imagenet.fine_tuning(name, batch_size=1024)
+    assert fine_tuning.size == (size, size)
+    batch_size, num_steps = fine_tuning.steps(batch_size=32, num_labeled=1_281_167)
+    assert batch_size * num_steps == pytest.approx(1.5 * 1_281_167, rel=1e-3)
+    last = imagenet.optimizer(batch_size=1024)._learning_rate(int(349 * 1_281_167 / 1024))
+    config = fine_tuning.optimizer.get_config()
+    assert config["learning_rate"] == pytest.approx(float(last), rel=1e-5)
+    assert (config["l2"], config["ema_momentum"]) == (1e-5, 0.99)
+
+
+@pytest.mark.parametrize("name", DROPOUT)
+def test_the_others_are_not_fine_tuned(name):
+    assert imagenet.fine_tuning(name) is None
+
+
+def test_fine_tuning_trains_the_last_two_stages_of_a_network_at_another_resolution():
+    network = kns.students.efficientnet("B0", num_classes=2, image_size=33)
+    copy = at_resolution(network, (48, 48))
+    assert copy(np.zeros((1, 50, 50, 3))).shape == (1, 2)
+    with frozen_before(copy, imagenet.fine_tuning("L2").train_from):
+        trained = {weight.path.split("/")[0][:6] for weight in copy.trainable_weights}
+    assert trained == {"block6", "block7", "top_co", "top_bn", "predic"}
+
+
 @pytest.mark.parametrize(
     ("version", "students", "ratios"),
     [("v4", "B7 L2 L2 L2", [14, 14, 28]), ("v1", "B7 B7 L0 L1 L2 L2", [3, 3, 3, 3, 3])],
@@ -91,6 +119,12 @@ def test_rounds_of_one_size(name, ratio):
         (imagenet.optimizer, {"batch_size": 0}, r"`batch_size` must be a positive integer\. Received: batch_size=0"),
         (imagenet.optimizer, {"epochs": 1.5}, r"`epochs` must be a positive integer\. Received: epochs=1\.5"),
         (imagenet.optimizer, {"num_labeled": 0}, r"`num_labeled` must be a positive integer\. Received: num_labeled=0"),
+        (imagenet.fine_tuning, {"name": "L3"}, r'`name` must be "B0", .*Received: name=\'L3\''),
+        (
+            imagenet.fine_tuning,
+            {"name": "L2", "batch_size": -1},
+            r"`batch_size` must be a positive integer\. Received: batch_size=-1",
+        ),
         (imagenet.rounds, {"version": "v2"}, r'`version` must be "v1" or "v4"\. Received: version=\'v2\''),
         (imagenet.same_size_rounds, {"name": None}, r'`name` must be "B0", .*Received: name=None'),
         (
