@@ -3,64 +3,33 @@
 import functools
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from keras_noisy_student import pipeline
-from keras_noisy_student.argument_checks import is_integer
 from keras_noisy_student.callback_state import append_to_logs, check_callbacks
-from keras_noisy_student.data_checks import same_examples_source
 from keras_noisy_student.epoch_checkpointing import EpochCheckpointing
 from keras_noisy_student.fine_tuning import FineTuning
 from keras_noisy_student.freezing import frozen_before
 from keras_noisy_student.history import RoundRecord
-from keras_noisy_student.last_teachers import LastTeachers
 from keras_noisy_student.networks import check_teacher, weights_digest
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.non_finite import examples_named
-from keras_noisy_student.promoted_student import PromotedStudent
 from keras_noisy_student.promotion import Promotion
-from keras_noisy_student.pseudo_labels.annotate import annotate
-from keras_noisy_student.pseudo_labels.corrected_labels import RowCorrection
-from keras_noisy_student.pseudo_labels.fitted_corrections import FittedCorrections, read_fitted
-from keras_noisy_student.pseudo_labels.online import OnlineTeacher
-from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
-from keras_noisy_student.pseudo_labels.select import select
+from keras_noisy_student.pseudo_label_steps import PseudoLabelSteps
 from keras_noisy_student.pseudo_labels.selection import Selection
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
-from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
-from keras_noisy_student.pseudo_labels.stored_selection import SelectionRules, read_selection
-from keras_noisy_student.pseudo_labels.teacher import Teacher
-from keras_noisy_student.relabeling import pool_of_round
-from keras_noisy_student.round_corrections import fit_round, fitted_once
 from keras_noisy_student.round_settings import PerRound, RoundSettings, value_at
 from keras_noisy_student.run_data import RunData
-from keras_noisy_student.run_directory.description import describe, digest
 from keras_noisy_student.run_directory.epoch_checkpoints import EpochCheckpoint
-from keras_noisy_student.run_directory.run_directory import RunDirectory
-from keras_noisy_student.run_directory.run_lock import RunLock
-from keras_noisy_student.sources.source import Source
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.student_builder import StudentBuilder
 from keras_noisy_student.tasks.task import Task
-from keras_noisy_student.workers import worker_of
 
 
-class NextStore(NamedTuple):
-    """The store of a round that `fit_rounds` has not begun."""
-
-    pool: Source
-    """What is annotated."""
-    make_writer: functools.partial[StoreWriter]
-    """Makes a writer of it, for a `worker`."""
-    lock: RunLock
-    """Of the run directory."""
-
-
-class RoundSteps(PromotedStudent):
+class RoundSteps(PseudoLabelSteps):
     """The steps that `NoisyStudentTrainer` runs in every round; a subclass of it may override each.
 
     Args:
@@ -75,33 +44,12 @@ class RoundSteps(PromotedStudent):
     student_class: type[NoisyStudent] = NoisyStudent
     """The model of a round; a subclass of `NoisyStudent` here changes the training step."""
 
-    inference_batch_size: int = 256
-    """Examples that a network annotates or validates at a time. With another number the pool is annotated again."""
-
-    rows_per_shard: int = 65_536
-    """Annotated examples in a shard of the store: what is annotated again at most when a run is stopped."""
-
-    pool_shards: int = 16
-    """The number of shards that `unlabeled`, given as a function, is asked for; each is annotated by one worker.
-
-    At least as many as there are ever workers, since the order of the pool, and so the run, depends on it."""
-
-    _pseudo_labeling: PerRound[PseudoLabeling]
-    _run: RunDirectory
-    _rounds: Sequence[RoundSettings]
     _students: StudentBuilder
     _promotion: Promotion
     _callbacks: PerRound[Sequence[keras.callbacks.Callback]] | None
-    _verbose: int
 
     def __init__(self, task: Task, *, strategy: tf.distribute.Strategy, seed: int) -> None:
-        super().__init__(task)
-        self._strategy = strategy
-        if not is_integer(seed, at_least=0):
-            raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}.")
-        self._seed = int(seed)
-        self._teachers = LastTeachers()
-        self._fitted: dict[int, FittedCorrections] = {}
+        super().__init__(task, strategy=strategy, seed=seed)
         self._validations: weakref.WeakKeyDictionary[NoisyStudent, dict[str, float]] = weakref.WeakKeyDictionary()
 
     def make_student(self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings) -> NoisyStudent:
@@ -112,28 +60,6 @@ class RoundSteps(PromotedStudent):
         if teacher is not None and settings.pseudo_labeling.annotate == "online":
             online_teacher = self._online_teacher(teacher, data, settings)
         return self._students.wrap(network, settings.index, noise=settings.noise, online_teacher=online_teacher)
-
-    def annotate(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> PseudoLabels:
-        """Labels the pool with the un-noised teacher. Not called in round 0, nor for online annotation."""
-        pool = self._pool(data, settings)
-        make_writer = self._store_writer(teacher, pool, settings.pseudo_labeling, settings.index)
-        pseudo_labels = annotate(
-            self._annotating(teacher, settings.pseudo_labeling),
-            pool,
-            store=make_writer(worker=worker_of(tf.distribute.get_strategy()), before_shard=self._run.lock.check),
-            batch_size=self.inference_batch_size,
-            announce=lambda: self._tell(f"Round {settings.index}: the teacher annotates the unlabelled pool"),
-            verbose=self._verbose == 1,
-        )
-        return self._corrected(pseudo_labels, teacher, data, settings)
-
-    def select(self, pseudo_labels: PseudoLabels, settings: RoundSettings) -> Selection:
-        """Filters by confidence and balances the classes. Called after `annotate`."""
-        rules = self._selection_rules(settings.pseudo_labeling, settings.index)
-        stored = read_selection(pseudo_labels, rules)
-        if stored is not None:
-            return stored
-        return select(pseudo_labels.columns, rules.pseudo_labeling, num_classes=rules.num_classes, seed=rules.seed)
 
     def join(
         self,
@@ -272,120 +198,6 @@ class RoundSteps(PromotedStudent):
             settings.index, student.network, epochs, selection, metrics=metrics, corrections=corrections
         )
 
-    def next_store(self, unlabeled: Any) -> NextStore:
-        """The store that the next round will look for, so that others may annotate it before that round begins.
-
-        Args:
-            unlabeled: what `fit_rounds` was given.
-
-        Raises:
-            ValueError: before `fit_rounds`, for other examples than the labelled ones, or when the next round annotates
-                nothing, or not the whole pool.
-        """
-        teacher, index = self.teacher, len(self._rounds)
-        pseudo_labeling = value_at(self._pseudo_labeling, index, name="pseudo_labeling")
-        if pseudo_labeling.annotate != "stored":
-            raise ValueError(
-                'Only a round with annotate="stored" can be annotated beforehand. Received: '
-                f'annotate="{pseudo_labeling.annotate}" in round {index}. Leave its annotation to `fit_rounds`.'
-            )
-        if not pseudo_labeling.averaging.is_of_one:
-            raise ValueError(
-                "Only a round with one teacher and no views can be annotated beforehand. Received: averaging="
-                f"{pseudo_labeling.averaging!r} in round {index}. Leave its annotation to `fit_rounds`."
-            )
-        pool = same_examples_source(unlabeled, self._element_spec, name="unlabeled", num_shards=self.pool_shards)
-        return NextStore(pool, self._store_writer(teacher, pool, pseudo_labeling, index), self._run.lock)
-
-    def next_selection_rules(self) -> SelectionRules:
-        """What the next round will select by.
-
-        Raises:
-            ValueError: before `fit_rounds`, or when the next round has corrections, which it fits itself.
-        """
-        _, index = self.teacher, len(self._rounds)
-        pseudo_labeling = value_at(self._pseudo_labeling, index, name="pseudo_labeling")
-        if pseudo_labeling.corrections:
-            raise ValueError(
-                "Only a round without corrections can be selected beforehand. Received: corrections="
-                f"{pseudo_labeling.corrections!r} in round {index}. Leave its selection to `fit_rounds`, which fits "
-                "them."
-            )
-        return self._selection_rules(pseudo_labeling, index)
-
-    def _selection_rules(self, pseudo_labeling: PseudoLabeling, round_index: int) -> SelectionRules:
-        seed = seeds.stream_key(self._seed, "select", round_index)
-        return SelectionRules(pseudo_labeling, num_classes=self.task.num_classes, seed=seed)
-
-    def _annotating(self, teacher: NoisyStudent, pseudo_labeling: PseudoLabeling) -> Teacher:
-        """What annotates in a round."""
-        averaging = pseudo_labeling.averaging
-        teachers = self._teachers.up_to(teacher, averaging.num_teachers)
-        return Teacher([each.network for each in teachers], self.task, views=averaging.views)
-
-    def _online_teacher(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> OnlineTeacher:
-        annotating = self._annotating(teacher, settings.pseudo_labeling)
-        if not settings.pseudo_labeling.corrections:
-            return OnlineTeacher(annotating, settings.pseudo_labeling)
-        batch_size = self.inference_batch_size
-        fitted = fit_round(settings, annotating, data, batch_size=batch_size, pseudo_labels=None)
-        self._fitted[settings.index] = fitted
-        return OnlineTeacher(annotating, settings.pseudo_labeling, correction=fitted.probability_map)
-
-    def _corrected(
-        self, pseudo_labels: PseudoLabels, teacher: NoisyStudent, data: RunData, settings: RoundSettings
-    ) -> PseudoLabels:
-        """The annotated pool through the corrections of its round."""
-        corrections = settings.pseudo_labeling.corrections
-        if not corrections:
-            return pseudo_labels
-        self._fitted[settings.index] = fitted_once(
-            self._run.corrections_path(settings.index),
-            lambda: fit_round(
-                settings,
-                self._annotating(teacher, settings.pseudo_labeling),
-                data,
-                batch_size=self.inference_batch_size,
-                pseudo_labels=pseudo_labels,
-            ),
-            origin=digest(describe([pseudo_labels.digest, corrections])),
-            strategy=self._strategy,
-            before_writing=self._run.lock.check,
-        )
-        return pseudo_labels.corrected(RowCorrection(self._fitted[settings.index].probability_map, self.task))
-
-    def _store_writer(
-        self, teacher: NoisyStudent, pool: Source, pseudo_labeling: PseudoLabeling, round_index: int
-    ) -> functools.partial[StoreWriter]:
-        """Makes a writer of the store of a round, for a `worker`."""
-        batch_size, averaging = self.inference_batch_size, pseudo_labeling.averaging
-        teachers = self._teachers.up_to(teacher, averaging.num_teachers)
-        *earlier, digest_of_teacher = [weights_digest(each.network) for each in teachers]
-        made_by: dict[str, Any] = {"teacher": digest_of_teacher, "batch_size": batch_size}
-        if earlier or averaging.views:
-            made_by["averaged"] = {"earlier_teachers": earlier, "views": describe(averaging.views)}
-        if pool.kept_digest is not None:
-            made_by["kept"] = pool.kept_digest
-        return functools.partial(
-            StoreWriter,
-            self._run.pseudo_labels_path(round_index),
-            made_by=made_by,
-            blocks_per_shard=max(1, self.rows_per_shard // batch_size),
-            num_parts=pool.num_parts,
-        )
-
-    def _pool(self, data: RunData, settings: RoundSettings) -> Source:
-        """What a round annotates and trains on."""
-        rounds = self._rounds[: settings.index + 1]
-        return pool_of_round(data.pool, rounds, store_of=self._finished_store, select=self.select)
-
-    def _finished_store(self, settings: RoundSettings) -> PseudoLabels:
-        pseudo_labels = PseudoLabels(self._run.pseudo_labels_path(settings.index))
-        if not settings.pseudo_labeling.corrections:
-            return pseudo_labels
-        fitted = read_fitted(self._run.corrections_path(settings.index))
-        return pseudo_labels.corrected(RowCorrection(fitted.probability_map, self.task))
-
     def _run_epochs(
         self,
         student: NoisyStudent,
@@ -414,10 +226,6 @@ class RoundSteps(PromotedStudent):
 
     def _key(self, purpose: str, settings: RoundSettings) -> int:
         return seeds.stream_key(self._seed, purpose, settings.index)
-
-    def _tell(self, message: Any) -> None:
-        if self._verbose:
-            print(message)
 
     def _validate(self, student: NoisyStudent, data: RunData) -> dict[str, float]:
         """The validation metrics of a trained student; it is evaluated once."""

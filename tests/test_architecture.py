@@ -13,6 +13,7 @@ ROWS = [
     ["beam", "recipes"],
     ["trainer"],
     ["round_steps"],
+    ["pseudo_label_steps"],
     ["promoted_student", "student_builder", "epoch_checkpointing", "last_teachers", "annotation_checks"],
     ["compile_arguments"],
     ["student"],

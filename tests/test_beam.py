@@ -157,13 +157,13 @@ def test_a_run_takes_the_selection_of_beam_which_equals_its_own(tmp_path, monkey
     np.testing.assert_array_equal(selection.class_counts, expected.class_counts)
     np.testing.assert_array_equal(selection.selected_class_counts, expected.selected_class_counts)
     assert selection.mean_confidence == expected.mean_confidence
-    monkeypatch.setattr("keras_noisy_student.round_steps.select", None)
+    monkeypatch.setattr("keras_noisy_student.pseudo_label_steps.select", None)
     fit(trainers[1], POOL, num_rounds=1)
     for weights, expected_weights in zip(trainers[1].model.get_weights(), trainers[0].model.get_weights(), strict=True):
         np.testing.assert_array_equal(weights, expected_weights)
     flip(tmp_path / "beam" / "round_01" / "pseudo_labels" / "selection-00001.tfrecord")
     settings = trainers[1]._rounds[1]
-    monkeypatch.setattr("keras_noisy_student.round_steps.select", select_in_process)
+    monkeypatch.setattr("keras_noisy_student.pseudo_label_steps.select", select_in_process)
     with pytest.warns(UserWarning, match="is damaged.*The selection stored in .* is made again"):
         again = trainers[1].select(pseudo_labels, settings)
     np.testing.assert_array_equal(again.repeats, expected.repeats)
