@@ -58,7 +58,11 @@ def fit_rounds(strategy, directory, *, num_rounds=2, callbacks=None):
     trainer = kns.NoisyStudentTrainer(
         student=lambda round_index: network(batch_norm=True),
         task=kns.Classification(num_classes=3),
-        pseudo_labeling=kns.PseudoLabeling(examples_per_class="auto"),
+        pseudo_labeling=kns.PseudoLabeling(
+            examples_per_class="auto",
+            corrections=[kns.TemperatureScaling(), kns.DistributionAlignment()],
+            averaging=kns.TeacherAveraging(num_teachers=2),
+        ),
         unlabeled_ratio=3,
         strategy=strategy,
         directory=directory,
