@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisy_student.given_data import reading
+from keras_noisy_student.sources.concatenated_source import ConcatenatedSource
 from keras_noisy_student.sources.given_source import as_source, sharded_source
 from keras_noisy_student.sources.source import Source
 from keras_noisy_student.tasks.task import Task
@@ -44,14 +45,24 @@ def same_examples_source(data: Any, labeled_spec: Any, *, name: str, num_shards:
     """Wraps unlabelled examples and checks that they look like the labelled ones.
 
     Args:
-        data: arrays or an unbatched data set of `x`, or a function `(num_shards, shard)` that returns one.
+        data: arrays or an unbatched data set of `x`, a function `(num_shards, shard)` that returns one, or a list of
+            these.
         labeled_spec: the spec of a labelled `x`.
         name: of the argument, for the error.
-        num_shards: for such a function; none is taken where it is `None`.
+        num_shards: for such a function; neither one nor a list is taken where it is `None`.
 
     Raises:
         ValueError: when structure, shape or dtype differ.
     """
+    if num_shards is not None and isinstance(data, list):
+        if not data:
+            raise ValueError(f"`{name}` given as a list must hold at least one pool of examples. Received: [].")
+        return ConcatenatedSource(
+            [
+                same_examples_source(pool, labeled_spec, name=f"{name}[{place}]", num_shards=num_shards)
+                for place, pool in enumerate(data)
+            ]
+        )
     if num_shards is not None and callable(data):
         source: Source = sharded_source(data, num_shards=num_shards, name=name)
     else:
@@ -116,6 +127,8 @@ def _check_same(spec: Any, labeled_spec: Any, name: str) -> None:
         fix = f"If `{name}` has labels, drop them: `dataset.map(lambda x, y: x)`."
     elif _is_batch_of(spec, labeled_spec):
         fix = f"If `{name}` is batched, call `.unbatch()` on it."
+    elif _is_batch_of(labeled_spec, spec):
+        fix = f"If `{name}` is one example, make one array of all of them with `np.stack`."
     raise ValueError(
         f"`{name}` must hold examples of the same structure, shape and dtype as the labelled ones: {labeled_spec}. "
         f"Received: {spec}. {fix}"

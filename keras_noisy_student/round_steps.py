@@ -85,7 +85,9 @@ class RoundSteps(PseudoLabelSteps):
         if pseudo_labels is None or selection is None:
             unlabeled = pipeline.unlabeled_examples(data.pool, batch_size, key=key, first_batch=first_step)
             return pipeline.join(labeled, unlabeled, noise=settings.noise)
-        selected = self._pool(data, settings).selected(selection.repeats, pseudo_labels.rows())
+        selected = self._pool(data, settings).selected(
+            selection.repeats, pseudo_labels.rows(), part_rows=pseudo_labels.part_rows
+        )
         pseudo_labeled = pipeline.pseudo_labeled_examples(
             selected,
             settings.pseudo_labeling,

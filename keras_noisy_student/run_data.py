@@ -85,7 +85,7 @@ class RunData:
         if self.unlabeled is not None:
             with reading("unlabeled"):
                 first = fingerprint(next(iter(self.unlabeled.batches(_BATCH_SIZE))))
-            description["unlabeled_source"] = type(self.unlabeled).__name__
+            description["unlabeled_source"] = self.unlabeled.kind
             description["num_unlabeled"] = self.unlabeled.num_rows
             description["pool_shards"] = self.unlabeled.num_parts
             description["first_unlabeled_fingerprints"] = hashlib.sha256(first.numpy().tobytes()).hexdigest()

@@ -187,7 +187,8 @@ class NoisyStudentTrainer(RoundSteps):
         Args:
             labeled: a pair of arrays `(x, y)`, or a `tf.data.Dataset` of unbatched `(x, y)`.
             unlabeled: an array of `x`, an unbatched data set of it in a deterministic order, or a function
-                `(num_shards, shard)` that returns such a data set for each of `pool_shards` shards.
+                `(num_shards, shard)` that returns such a data set for each of `pool_shards` shards; or a list of these,
+                which are one pool, mixed in training by their sizes.
             num_rounds: students to train after the first teacher; 0 trains the teacher alone.
             batch_size: by round: labelled examples in a batch.
             epochs: by round: epochs to train.

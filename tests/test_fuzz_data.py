@@ -157,6 +157,7 @@ OF_THE_TRAINER = {
     "unlabeled_ratio": BY_ROUND,
     "noise": BY_ROUND,
     "pseudo_labeling": BY_ROUND,
+    "fine_tuning": BY_ROUND,
 }
 OF_COMPILE = [
     "loss_reduction",

@@ -228,7 +228,7 @@ def _rows_of_store(pool):
 def _pseudo_labeled(kind, *, annotated, received, repeats=None, labels="hard", batch_size=12):
     """One batch of pseudo-labelled examples of a pool that may differ from the annotated one."""
     repeats = np.ones(len(annotated), "int32") if repeats is None else np.int32(repeats)
-    selected = _source(kind, received).selected(repeats, _rows_of_store(annotated))
+    selected = _source(kind, received).selected(repeats, _rows_of_store(annotated), part_rows=(len(annotated),))
     rules = PseudoLabeling(labels=labels)
     return pseudo_labeled_examples(selected, rules, num_classes=len(annotated), batch_size=batch_size, key=0)
 

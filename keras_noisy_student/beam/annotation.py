@@ -39,7 +39,7 @@ def annotate(trainer: NoisyStudentTrainer, unlabeled: Any, *, options: PipelineO
     Args:
         trainer: after `fit_rounds`, whose last promoted student is the teacher.
         unlabeled: as it was given to `fit_rounds`: a function `(num_shards, shard)`, whose shards the machines read
-            themselves, or, for a pool that may be sent to each of them, arrays.
+            themselves, or, for a pool that may be sent to each of them, arrays; or a list of these.
         options: of the pipeline, such as its runner; Beam's own defaults, which run it in this process, by default.
 
     Raises:
@@ -60,7 +60,7 @@ def annotate(trainer: NoisyStudentTrainer, unlabeled: Any, *, options: PipelineO
         >>> len(annotate(trainer, data["unlabeled"], options=PipelineOptions([], runner="FnApiRunner")))
         16
     """
-    if isinstance(unlabeled, tf.data.Dataset):
+    if _holds_dataset(unlabeled):
         raise ValueError(
             "`unlabeled` must be a function `(num_shards, shard)` that returns a tf.data.Dataset, or arrays. Received: "
             "a tf.data.Dataset, which cannot be sent to another machine. Build it inside such a function, and give "
@@ -81,7 +81,7 @@ def annotate(trainer: NoisyStudentTrainer, unlabeled: Any, *, options: PipelineO
             pool_shards=trainer.pool_shards,
             batch_size=trainer.inference_batch_size,
             make_writer=make_writer,
-            num_units=pool.num_parts if callable(unlabeled) else -(-(pool.num_rows or 0) // trainer.rows_per_shard),
+            num_units=_num_units(pool, trainer.rows_per_shard),
         )
         with beam.Pipeline(options=options) as pipeline:
             _ = (
@@ -94,6 +94,16 @@ def annotate(trainer: NoisyStudentTrainer, unlabeled: Any, *, options: PipelineO
             )
         remove_if_there(teacher.path)
     return PseudoLabels(store.directory)
+
+
+def _holds_dataset(unlabeled: Any) -> bool:
+    pools = unlabeled if isinstance(unlabeled, list) else [unlabeled]
+    return any(isinstance(pool, tf.data.Dataset) for pool in pools)
+
+
+def _num_units(pool: Source, rows_per_shard: int) -> int:
+    is_divided_by_parts = pool.num_parts > 1 or pool.num_rows is None
+    return pool.num_parts if is_divided_by_parts else -(-(pool.num_rows or 0) // rows_per_shard)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""The examples that the user gave: arrays, a data set, or a data set in shards."""
+"""The examples that the user gave: arrays, a data set, a data set in shards, or several of them."""

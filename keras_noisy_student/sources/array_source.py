@@ -52,13 +52,13 @@ class ArraySource(Source):
         num_rows = tf.constant(self.num_rows, tf.int64)
 
         def examples_at(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Any]:
-            places = _shuffled(positions % num_rows, seeds.fold(key, positions // num_rows), num_rows)
+            places = shuffled_places(positions % num_rows, seeds.fold(key, positions // num_rows), num_rows)
             return positions, tf.gather(self._rows, places), self._examples(places)
 
         positions = tf.data.Dataset.range(first_batch * batch_size, _ENDLESS).batch(batch_size, drop_remainder=True)
         return positions.map(examples_at, num_parallel_calls=tf.data.AUTOTUNE)
 
-    def selected(self, repeats: np.ndarray, columns: tf.data.Dataset) -> "ArraySource":
+    def selected(self, repeats: np.ndarray, columns: tf.data.Dataset, *, part_rows: Sequence[int]) -> "ArraySource":
         """Reads into memory, beside the arrays, those `columns` whose examples are used."""
         check_keeps_some(repeats)
         self._check_num_rows(repeats)
@@ -124,7 +124,7 @@ def _element_spec(arrays: Any) -> Any:
     return tf.nest.map_structure(lambda array: tf.TensorSpec(array.shape[1:], array.dtype), arrays)
 
 
-def _shuffled(offsets: tf.Tensor, pass_keys: tf.Tensor, num_rows: tf.Tensor) -> tf.Tensor:
+def shuffled_places(offsets: tf.Tensor, pass_keys: tf.Tensor, num_rows: tf.Tensor | int) -> tf.Tensor:
     """The place of each offset in the permutation of `range(num_rows)` that its key stands for.
 
     The op behind `tf.random.experimental.index_shuffle`, whose wrapper pads a batch of seeds to a shape the op refuses,

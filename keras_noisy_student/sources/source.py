@@ -41,6 +41,11 @@ class Source(abc.ABC):
     kept_digest: str | None = None
     """What tells which of the user's examples these are; `None` where they are all of them."""
 
+    @property
+    def kind(self) -> str:
+        """What holds the examples: another kind shuffles them in another order."""
+        return type(self).__name__
+
     @abc.abstractmethod
     def batches(self, batch_size: int) -> tf.data.Dataset:
         """All examples once, in order, in batches; the last one may be smaller."""
@@ -75,12 +80,13 @@ class Source(abc.ABC):
         """
 
     @abc.abstractmethod
-    def selected(self, repeats: np.ndarray, columns: tf.data.Dataset) -> "Source":
+    def selected(self, repeats: np.ndarray, columns: tf.data.Dataset, *, part_rows: Sequence[int]) -> "Source":
         """The examples paired with rows of their own, each repeated.
 
         Args:
             repeats: how often each example is used, int32 `(examples,)`.
             columns: blocks of rows in the order of the examples, tensors `(rows, ...)`.
+            part_rows: how many examples each part has.
 
         Returns:
             A source of `(example, row of columns)`.

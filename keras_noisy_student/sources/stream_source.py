@@ -55,7 +55,7 @@ class StreamSource(Source):
         batches = passes.skip(first - position).batch(batch_size, drop_remainder=True)
         return batches.enumerate(start=first_batch).map(placed)
 
-    def selected(self, repeats: np.ndarray, columns: tf.data.Dataset) -> "StreamSource":
+    def selected(self, repeats: np.ndarray, columns: tf.data.Dataset, *, part_rows: Sequence[int]) -> "StreamSource":
         """Drops, pairs and repeats row by row; the shuffle buffer then spreads the copies apart."""
         check_keeps_some(repeats)
         paired = tf.data.Dataset.zip(_of_length(self._numbered, len(repeats)), columns.unbatch())

@@ -4,15 +4,27 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_noisy_student.sources.concatenated_source import ConcatenatedSource
 from keras_noisy_student.sources.given_source import as_source, sharded_source
 from tests.sources.test_sharded_source import NUM_ROWS, NUM_SHARDS, SIZES, shard_of_numbers
 
 NUMBERS = np.arange(NUM_ROWS) + 100
+as_dataset = tf.data.Dataset.from_tensor_slices
 POOLS = {
     "arrays": lambda: as_source(NUMBERS, name="unlabeled"),
-    "stream": lambda: as_source(tf.data.Dataset.from_tensor_slices(NUMBERS), name="unlabeled"),
+    "stream": lambda: as_source(as_dataset(NUMBERS), name="unlabeled"),
     "shards": lambda: sharded_source(shard_of_numbers, num_shards=NUM_SHARDS, name="unlabeled"),
+    "several": lambda: ConcatenatedSource(
+        [
+            as_source(NUMBERS[:5], name="unlabeled[0]"),
+            sharded_source(
+                lambda num_shards, shard: as_dataset(NUMBERS[5:8]).take(3 * shard), num_shards=2, name="unlabeled[1]"
+            ),
+            as_source(as_dataset(NUMBERS[8:]).filter(lambda number: True), name="unlabeled[2]"),
+        ]
+    ),
 }
+PART_ROWS = {"arrays": (NUM_ROWS,), "stream": (NUM_ROWS,), "shards": SIZES, "several": (5, 0, 3, 4)}
 EVERY_PART = range(NUM_SHARDS)
 
 
@@ -40,9 +52,8 @@ def _expected_blocks(numbers_of_parts, rows_of_parts, batch_size):
 
 def _parts(kind, is_kept=None):
     """The numbers of each part, and their rows there, of those that are kept."""
-    sizes = SIZES if kind == "shards" else (NUM_ROWS,)
     is_kept = np.ones(NUM_ROWS, bool) if is_kept is None else is_kept
-    ends = np.cumsum(sizes)[:-1]
+    ends = np.cumsum(PART_ROWS[kind])[:-1]
     marked = zip(np.split(NUMBERS, ends), np.split(is_kept, ends), strict=True)
     return tuple(
         zip(*((numbers[kept].tolist(), np.flatnonzero(kept).tolist()) for numbers, kept in marked), strict=True)
@@ -88,8 +99,7 @@ IS_KEPT = np.array([0, 1, 1, 0, 1, 0, 0, 0, 1, 1, 0, 1], bool)
 @pytest.mark.parametrize("kind", POOLS)
 def test_kept_examples_stay_in_their_order_parts_and_rows(kind):
     source = POOLS[kind]()
-    part_rows = SIZES if kind == "shards" else (NUM_ROWS,)
-    once = source.kept(IS_KEPT, part_rows=part_rows)
+    once = source.kept(IS_KEPT, part_rows=PART_ROWS[kind])
     assert once.num_rows == IS_KEPT.sum()
     assert np.concatenate(list(once.batches(4))).tolist() == NUMBERS[IS_KEPT].tolist()
     assert _blocks(once, 2) == _expected_blocks(*_parts(kind, IS_KEPT), 2)
@@ -106,10 +116,11 @@ def test_kept_examples_stay_in_their_order_parts_and_rows(kind):
 
 @pytest.mark.parametrize("kind", POOLS)
 def test_a_selection_of_kept_examples_keeps_the_rows_of_the_users_data(kind):
-    kept = POOLS[kind]().kept(IS_KEPT, part_rows=SIZES if kind == "shards" else (NUM_ROWS,))
+    kept = POOLS[kind]().kept(IS_KEPT, part_rows=PART_ROWS[kind])
+    part_rows = [len(rows) for rows in _parts(kind, IS_KEPT)[1]]
     columns = tf.data.Dataset.from_tensor_slices({"row": np.flatnonzero(IS_KEPT)[:, None]}).batch(4)
     repeats = np.int32([0, 2, 1, 0, 1, 0])
-    ((_, rows, (x, columns)),) = kept.selected(repeats, columns).shuffled_batches(4, key=5).take(1)
+    ((_, rows, (x, columns)),) = kept.selected(repeats, columns, part_rows=part_rows).shuffled_batches(4, key=5).take(1)
     assert sorted(rows.numpy()) == np.repeat(np.flatnonzero(IS_KEPT), repeats).tolist()
     np.testing.assert_array_equal(x, rows + 100)
     np.testing.assert_array_equal(columns["row"][:, 0], rows)
@@ -118,7 +129,7 @@ def test_a_selection_of_kept_examples_keeps_the_rows_of_the_users_data(kind):
 @pytest.mark.parametrize("kind", POOLS)
 def test_keeping_nothing_is_an_error(kind):
     with pytest.raises(ValueError, match=r"must keep at least one example\. Received: 0 of 12\. Keep more in `select`"):
-        POOLS[kind]().kept(np.zeros(NUM_ROWS, bool), part_rows=(NUM_ROWS,))
+        POOLS[kind]().kept(np.zeros(NUM_ROWS, bool), part_rows=PART_ROWS[kind])
 
 
 def test_keeping_examples_of_another_pool_is_an_error():

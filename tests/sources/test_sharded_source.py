@@ -59,7 +59,7 @@ def test_the_stream_for_training_is_that_of_a_data_set_of_all_examples(first_bat
 def test_a_selection_repeats_every_example_as_asked_beside_its_own_row():
     repeats = np.int32([0, 2, 1, 0, 0, 1, 0, 1, 0, 3, 1, 0])
     columns = tf.data.Dataset.from_tensor_slices({"row": np.arange(NUM_ROWS)[:, None]}).batch(5)
-    selected = _source().selected(repeats, columns)
+    selected = _source().selected(repeats, columns, part_rows=SIZES)
     assert selected.num_rows == repeats.sum()
     ((_, rows, (x, columns)),) = selected.shuffled_batches(int(repeats.sum()), key=KEY).take(1)
     assert sorted(rows.numpy()) == np.repeat(np.arange(NUM_ROWS), repeats).tolist()

@@ -7,15 +7,27 @@ import pytest
 import tensorflow as tf
 
 from keras_noisy_student.sources.array_source import ArraySource
+from keras_noisy_student.sources.concatenated_source import ConcatenatedSource
 from keras_noisy_student.sources.given_source import as_source
 from keras_noisy_student.sources.stream_source import StreamSource, shuffle_buffer
 from tests.toy_data import features, labels
 
 KEY = -3_000_000_000_000_000_019
-KINDS = ["arrays", "stream"]
+KINDS = ["arrays", "stream", "several"]
+
+
+def _part_rows(kind, num_rows):
+    """The sizes of the sources: with `several`, of arrays and a stream."""
+    return (num_rows // 3, num_rows - num_rows // 3) if kind == "several" and num_rows >= 3 else (num_rows,)
 
 
 def _source(kind, data):
+    if kind == "several":
+        num_rows = len(tf.nest.flatten(data)[0])
+        first = tf.nest.map_structure(lambda array: array[: num_rows // 3], data)
+        rest = tf.nest.map_structure(lambda array: array[num_rows // 3 :], data)
+        sources = [_source("arrays", first)] if num_rows >= 3 else []
+        return ConcatenatedSource([*sources, _source("stream", rest)])
     return as_source(data if kind == "arrays" else tf.data.Dataset.from_tensor_slices(data), name="labeled")
 
 
@@ -129,7 +141,7 @@ def test_a_stream_that_begins_late_is_the_same_as_one_that_was_read_on(kind, num
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_selection_that_begins_late_is_the_same_as_one_that_was_read_on(kind, num_skipped):
     repeats = np.int32([0, 2, 1, 0, 3])
-    selected = _source(kind, np.arange(5) + 100).selected(repeats, _columns(5))
+    selected = _source(kind, np.arange(5) + 100).selected(repeats, _columns(5), part_rows=_part_rows(kind, 5))
     read_on = list(selected.shuffled_batches(4, key=KEY).take(num_skipped + 3))[num_skipped:]
     assert_same_tensors(selected.shuffled_batches(4, key=KEY, first_batch=num_skipped).take(3), read_on)
 
@@ -158,7 +170,7 @@ def test_every_example_comes_with_its_row_in_the_users_data(kind):
     source = _source(kind, np.arange(5) + 100)
     ((_, rows, x),) = source.shuffled_batches(10, key=KEY).take(1)
     np.testing.assert_array_equal(x, rows + 100)
-    selected = source.selected(np.int32([0, 2, 1, 0, 3]), _columns(5))
+    selected = source.selected(np.int32([0, 2, 1, 0, 3]), _columns(5), part_rows=_part_rows(kind, 5))
     ((_, rows, (x, _)),) = selected.shuffled_batches(12, key=KEY).take(1)
     np.testing.assert_array_equal(x, rows + 100)
     assert rows.dtype == tf.int64
@@ -190,7 +202,7 @@ def _columns(num_rows, block_size=4):
 
 def _selected_pass(kind, repeats):
     source = _source(kind, np.arange(len(repeats)) + 100)
-    selected = source.selected(np.int32(repeats), _columns(len(repeats)))
+    selected = source.selected(np.int32(repeats), _columns(len(repeats)), part_rows=_part_rows(kind, len(repeats)))
     ((_, _, (x, row)),) = selected.shuffled_batches(int(sum(repeats)), key=KEY).take(1)
     return list(zip(*(tensor.numpy().ravel().tolist() for tensor in (x, row["row"], row["square"])), strict=True))
 
@@ -214,7 +226,9 @@ def test_copies_are_spread_apart(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_selected_examples_have_the_structure_of_both(kind):
-    source = _source(kind, {"a": features(4)}).selected(np.int32([1, 0, 2, 1]), _columns(4))
+    source = _source(kind, {"a": features(4)}).selected(
+        np.int32([1, 0, 2, 1]), _columns(4), part_rows=_part_rows(kind, 4)
+    )
     spec = {"a": tf.TensorSpec(4)}, {name: tf.TensorSpec(1, tf.int64) for name in ("row", "square")}
     assert source.element_spec == spec
 
@@ -226,7 +240,7 @@ def test_selecting_from_arrays_of_another_length_is_an_error(num_rows):
         r"pool that was annotated, or another `directory`\."
     )
     with pytest.raises(ValueError, match=message):
-        _source("arrays", features(5)).selected(np.ones(num_rows, "int32"), _columns(num_rows))
+        _source("arrays", features(5)).selected(np.ones(num_rows, "int32"), _columns(num_rows), part_rows=(num_rows,))
 
 
 def test_float64_arrays_become_float32():
@@ -319,6 +333,6 @@ def test_a_selection_from_arrays_holds_only_the_columns_that_are_used():
     columns = tf.data.Dataset.from_generator(read_block, output_signature=_columns(1000, 10).element_spec)
     repeats = np.zeros(1000, "int32")
     repeats[[3, 500, 501]] = (2, 1, 1)
-    selected = _source("arrays", np.arange(1000)).selected(repeats, columns)
+    selected = _source("arrays", np.arange(1000)).selected(repeats, columns, part_rows=(1000,))
     assert len(blocks) == 100
     assert {name: array.shape[0] for name, array in selected._columns.items()} == {"row": 3, "square": 3}
