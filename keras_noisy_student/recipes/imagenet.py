@@ -17,9 +17,11 @@ from keras_noisy_student.noise.rand_augment import RandAugment
 from keras_noisy_student.noise.random_flip import RandomFlip
 from keras_noisy_student.noise.random_resized_crop import RandomResizedCrop
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
+from keras_noisy_student.recipes.counts import check_counts
 from keras_noisy_student.recipes.paper_optimizer import paper_optimizer
 from keras_noisy_student.recipes.rmsprop_with_l2 import RMSpropWithL2
 from keras_noisy_student.recipes.warm_up_staircase import WarmUpStaircase
+from keras_noisy_student.run_data import MAX_ROUNDS
 from keras_noisy_student.students.scaling import scaling_of
 from keras_noisy_student.tasks.classification import Classification
 
@@ -114,7 +116,7 @@ def optimizer(*, batch_size: int = BATCH_SIZE, epochs: int = 350, num_labeled: i
         >>> optimizer(batch_size=512).get_config()["learning_rate"]["config"]["peak"]
         0.032
     """
-    _check_counts(batch_size=batch_size, epochs=epochs, num_labeled=num_labeled)
+    check_counts(batch_size=batch_size, epochs=epochs, num_labeled=num_labeled)
     steps_per_epoch = num_labeled / batch_size
     schedule = WarmUpStaircase(
         _PEAK_FOR_2048 * batch_size / 2048,
@@ -164,7 +166,7 @@ def fine_tuning(name: str, *, batch_size: int = BATCH_SIZE, num_labeled: int = N
         (800, 800)
     """
     scaling = scaling_of(name)
-    _check_counts(batch_size=batch_size, num_labeled=num_labeled)
+    check_counts(batch_size=batch_size, num_labeled=num_labeled)
     if scaling.test_image_size == scaling.image_size:
         return None
     learning_rate = _PEAK_FOR_2048 * batch_size / 2048 * _DECAY_RATE**_NUM_FALLS
@@ -222,23 +224,19 @@ def same_size_rounds(name: str, *, num_rounds: int = 1) -> tuple[RoundRecipe, ..
 
     Args:
         name: of the network, such as `"B0"`.
-        num_rounds: number of students.
+        num_rounds: number of students, 1 to 1000.
 
     Raises:
-        ValueError: for an unknown name, or a number that is no positive integer.
+        ValueError: for an unknown name, or a number of rounds out of range.
 
     Example:
         >>> same_size_rounds("B0")
         (RoundRecipe(student='B0', unlabeled_ratio=1.0), RoundRecipe(student='B0', unlabeled_ratio=1.0))
     """
     scaling_of(name)
-    if not is_integer(num_rounds, at_least=1):
-        raise ValueError(f"`num_rounds` must be a positive integer. Received: num_rounds={num_rounds!r}.")
+    if not is_integer(num_rounds, at_least=1) or num_rounds > MAX_ROUNDS:
+        raise ValueError(
+            f"`num_rounds` must be an integer from 1 to {MAX_ROUNDS}. Received: num_rounds={num_rounds!r}."
+        )
     ratio = 1.0 if name == "B0" else 3.0
     return (RoundRecipe(name, 1.0), *[RoundRecipe(name, ratio)] * int(num_rounds))
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        if not is_integer(value, at_least=1):
-            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")

@@ -8,7 +8,6 @@ import math
 
 import keras
 
-from keras_noisy_student.argument_checks import is_integer
 from keras_noisy_student.noise.compose import Compose
 from keras_noisy_student.noise.cutout import Cutout
 from keras_noisy_student.noise.noise import Noise
@@ -16,6 +15,7 @@ from keras_noisy_student.noise.op_settings import OpSettings
 from keras_noisy_student.noise.pad_crop import PadCrop
 from keras_noisy_student.noise.rand_augment import RandAugment
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
+from keras_noisy_student.recipes.counts import check_counts
 from keras_noisy_student.recipes.paper_optimizer import paper_optimizer
 from keras_noisy_student.recipes.rmsprop_with_l2 import RMSpropWithL2
 from keras_noisy_student.recipes.warm_up_staircase import WarmUpStaircase
@@ -106,15 +106,13 @@ def optimizer(*, num_steps: int = NUM_STEPS, num_labeled: int = NUM_LABELED) -> 
         >>> optimizer().get_config()["learning_rate"]["config"]["peak"]
         0.008
     """
-    for name, value in (("num_steps", num_steps), ("num_labeled", num_labeled)):
-        if not is_integer(value, at_least=1):
-            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
+    check_counts(num_steps=num_steps, num_labeled=num_labeled)
     steps_per_epoch = num_labeled / BATCH_SIZE
     warm_up_steps = _WARM_UP_EPOCHS * steps_per_epoch
     if num_steps <= warm_up_steps:
         raise ValueError(
-            f"`num_steps` must be more than the {warm_up_steps:.0f} of the warm-up, {_WARM_UP_EPOCHS} passes over "
-            f"{num_labeled} labelled images. Received: num_steps={num_steps}."
+            f"`num_steps` must be more than the {warm_up_steps:.0f} of the warm-up, which is {_WARM_UP_EPOCHS} passes "
+            f"over the labelled images. Received: num_steps={num_steps}, num_labeled={num_labeled}."
         )
     num_falls = math.log(_LAST_FOR_256 / _PEAK_FOR_256) / math.log(_DECAY_RATE)
     schedule = WarmUpStaircase(

@@ -130,7 +130,7 @@ def test_rounds_of_one_size(name, ratio):
         (
             imagenet.same_size_rounds,
             {"name": "B0", "num_rounds": 0},
-            r"`num_rounds` must be a positive integer\. Received: num_rounds=0",
+            r"`num_rounds` must be an integer from 1 to 1000\. Received: num_rounds=0",
         ),
     ],
 )

@@ -57,8 +57,8 @@ def test_student_is_b0_normalised_by_the_statistics_of_svhn():
         ({"num_labeled": None}, r"`num_labeled` must be a positive integer\. Received: num_labeled=None"),
         (
             {"num_steps": 50, "num_labeled": 1280},
-            r"`num_steps` must be more than the 50 of the warm-up, 5 passes over 1280 labelled images\. Received: "
-            r"num_steps=50\.",
+            r"`num_steps` must be more than the 50 of the warm-up, which is 5 passes over the labelled images\. "
+            r"Received: num_steps=50, num_labeled=1280\.",
         ),
     ],
 )
