@@ -57,12 +57,14 @@ def same_examples_source(data: Any, labeled_spec: Any, *, name: str, num_shards:
     if num_shards is not None and isinstance(data, list):
         if not data:
             raise ValueError(f"`{name}` given as a list must hold at least one pool of examples. Received: [].")
+        names = [f"{name}[{place}]" for place in range(len(data))]
         return ConcatenatedSource(
-            [
-                same_examples_source(pool, labeled_spec, name=f"{name}[{place}]", num_shards=num_shards)
-                for place, pool in enumerate(data)
-            ]
+            [_same_examples(pool, labeled_spec, each, num_shards) for pool, each in zip(data, names, strict=True)]
         )
+    return _same_examples(data, labeled_spec, name, num_shards)
+
+
+def _same_examples(data: Any, labeled_spec: Any, name: str, num_shards: int | None) -> Source:
     if num_shards is not None and callable(data):
         source: Source = sharded_source(data, num_shards=num_shards, name=name)
     else:

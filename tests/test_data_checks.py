@@ -259,7 +259,7 @@ def test_refuses_validation_data_that_cannot_be_evaluated(validation, message):
         ({"labeled": tf.data.Dataset.from_tensor_slices((X, Y)).repeat()}, r"`labeled` must be finite"),
         ({"unlabeled": tf.data.Dataset.from_tensor_slices(POOL).repeat()}, r"`unlabeled` must be finite"),
         ({"labeled": (X.tolist(), Y.tolist())}, r"`labeled` must be a tf\.data\.Dataset .* Received: "),
-        ({"unlabeled": POOL.tolist()}, r"`unlabeled` must be a tf\.data\.Dataset .* Received: "),
+        ({"unlabeled": POOL.tolist()}, r"`unlabeled\[0\]` must be a tf\.data\.Dataset .* Received: "),
         ({"labeled": (pd.DataFrame(X), pd.Series(Y))}, r"`labeled` must be a tf\.data\.Dataset .* Received: DataFrame"),
         ({"unlabeled": pd.DataFrame(POOL)}, r"`unlabeled` must be a tf\.data\.Dataset .* Received: DataFrame"),
         ({"labeled": None}, r"`labeled` must be a tf\.data\.Dataset .* Received: NoneType"),

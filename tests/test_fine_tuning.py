@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import keras_noisy_student as kns
 from keras_noisy_student import pipeline
+from keras_noisy_student.networks import at_resolution
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.sources.given_source import as_source
 
@@ -136,6 +137,31 @@ def test_a_finished_round_is_restored_with_its_fine_tuned_student(finished):
     assert resolution(again.model) == (HIGH, HIGH)
     for weight, expected in zip(again.model.weights, trainer.model.weights, strict=True):
         np.testing.assert_array_equal(weight, expected)
+
+
+@pytest.mark.parametrize("annotate", ["stored", "online"])
+def test_a_teacher_and_its_student_may_differ_in_resolution(annotate):
+    """The student hears what the teacher says at the resolution of the teacher."""
+    teacher = make_trainer(lambda round_index: build(size=HIGH))
+    fit(teacher, epochs=3)
+    labels = teacher.predict(POOL, verbose=0)
+    assert np.abs(at_resolution(teacher.model, (LOW, LOW)).predict(POOL, verbose=0) - labels).max() > 0.01
+    heard = []
+
+    class Listening(kns.NoisyStudent):
+        def train_step(self, data):
+            _, unlabeled = data
+            targets = unlabeled.y if unlabeled.has("y") else self._with_labels(unlabeled).y
+            tf.py_function(lambda *told: heard.append([each.numpy() for each in told]), [unlabeled.row, targets], [])
+            return super().train_step(data)
+
+    trainer = make_trainer(pseudo_labeling=kns.PseudoLabeling(annotate=annotate), teacher=teacher.model)
+    trainer.student_class = Listening
+    fit(trainer, num_rounds=1, epochs=1)
+    assert resolution(trainer.model) == (LOW, LOW)
+    assert len(heard) == 5
+    for rows, targets in heard:
+        np.testing.assert_allclose(targets, labels[rows], atol=2e-3)
 
 
 class StopsAtFineTuning(kns.NoisyStudentTrainer):

@@ -33,9 +33,9 @@ def test_a_list_is_one_pool_of_all_parts():
     assert source.kind == "ConcatenatedSource of ArraySource (4), ShardedSource (6), StreamSource (10)"
 
 
-def test_lists_may_be_nested():
-    source = _pool([[np.arange(3), np.arange(3, 5)], np.arange(5, 6)])
-    assert np.concatenate(list(source.batches(2))).tolist() == list(range(6))
+def test_a_list_in_a_list_is_an_error():
+    with pytest.raises(ValueError, match=r"`unlabeled\[1\]` must be .* Received: a list\. Make it an array"):
+        _pool([np.arange(3), [1, 2]])
 
 
 def test_rows_are_places_in_the_whole_pool_where_a_size_is_unknown_too():
