@@ -38,7 +38,8 @@ def pool_shard(num_shards, shard):
     return tf.data.Dataset.from_tensor_slices(POOL[SHARD_STOPS[shard] : SHARD_STOPS[shard + 1]])
 
 
-POOLS = {"arrays": POOL, "shards": pool_shard}
+POOLS = {"arrays": POOL, "shards": pool_shard, "several": [POOL[:7], pool_shard, POOL[:2]]}
+PART_ROWS = {"arrays": [33], "shards": [13, 0, 20], "several": [7, 13, 0, 20, 2]}
 
 
 class Trainer(kns.NoisyStudentTrainer):
@@ -87,7 +88,7 @@ def test_the_store_of_beam_is_that_of_the_run_byte_for_byte(whole, tmp_path, mon
         fit(trainer, POOLS[kind], num_rounds=round_index - 1)
         pseudo_labels = annotate(trainer, POOLS[kind])
         assert files(tmp_path, round_index) == files(expected.directory, round_index)
-        assert pseudo_labels.part_rows == ([13, 0, 20] if kind == "shards" else [33])
+        assert pseudo_labels.part_rows == PART_ROWS[kind]
     assert not list(tmp_path.rglob("teacher.weights.h5"))
     assert not list(tmp_path.rglob("lock.json"))
     monkeypatch.setattr("keras_noisy_student.pseudo_labels.annotate.annotate_share", None)
@@ -102,7 +103,7 @@ def test_beam_writes_again_only_what_is_missing(whole, tmp_path):
     fit(trainer, POOLS[kind], num_rounds=0)
     annotate(trainer, POOLS[kind])
     store = tmp_path / "round_01" / "pseudo_labels"
-    part = 2 if kind == "shards" else 0
+    part = np.argmax(PART_ROWS[kind])
     flip(store / f"shard-{part:05d}-00001.columns.tfrecord")
     delete(store / "manifest.json")
     times = {file.name: file.stat().st_mtime_ns for file in store.iterdir()}
@@ -114,7 +115,9 @@ def test_beam_writes_again_only_what_is_missing(whole, tmp_path):
     assert written - {f"part-{part:05d}.json"} == {*shard, "manifest.json"}
 
 
-@pytest.mark.parametrize(("kind", "num_shards"), [("arrays", [1, 1, 1, 1, 1]), ("shards", [0, 2, 3])])
+@pytest.mark.parametrize(
+    ("kind", "num_shards"), [("arrays", [1, 1, 1, 1, 1]), ("shards", [0, 2, 3]), ("several", [0, 1, 1, 2, 3])]
+)
 def test_each_unit_of_beam_annotates_its_own_shards_alone(tmp_path, kind, num_shards, monkeypatch):
     trainer = make_trainer(tmp_path)
     fit(trainer, POOLS[kind], num_rounds=0)
@@ -204,9 +207,11 @@ def test_beam_without_a_trained_teacher_is_an_error(tmp_path):
         annotate(make_trainer(tmp_path), POOL)
 
 
-def test_beam_takes_no_data_set(tmp_path):
+@pytest.mark.parametrize("kind", ["alone", "in a list"])
+def test_beam_takes_no_data_set(tmp_path, kind):
     trainer = make_trainer(tmp_path)
     pool = tf.data.Dataset.from_tensor_slices(POOL)
+    pool = pool if kind == "alone" else [POOL, pool]
     fit(trainer, pool, num_rounds=0)
     with pytest.raises(ValueError, match=r"must be a function .* or arrays. Received: a tf.data.Dataset, which cannot"):
         annotate(trainer, pool)
