@@ -40,7 +40,7 @@ def wide_resnet(
     Example:
         >>> network = wide_resnet(10, 1.5, num_classes=10)
         >>> network.output_shape, network.count_params()
-        ((None, 10), 174706)
+        ((None, 10), 173114)
 
     Reference:
         Zagoruyko and Komodakis 2016, Wide Residual Networks, arXiv 1605.07146.
