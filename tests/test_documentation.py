@@ -56,7 +56,7 @@ def test_the_code_of_the_page_on_robustness_runs(tmp_path, monkeypatch):
 def test_readme_code_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     namespace = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)
