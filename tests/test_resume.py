@@ -229,7 +229,7 @@ def test_a_full_disk_stops_the_run_and_the_last_good_state_goes_on(tmp_path, who
 
     with monkeypatch.context() as patched:
         patched.setattr("keras_noisy_student.storage.tensor_files.write_atomically", on_a_full_disk)
-        message = r"epoch-00002\.tfrecord could not be written: .*No space left on device\..* call `fit_rounds` again"
+        message = r"epoch-00002\.tfrecord could not be written: .*No space left on device\..* start again with the same"
         with pytest.raises(OSError, match=message):
             start(tmp_path)
     assert_trains_the_same_teacher(tmp_path, whole)

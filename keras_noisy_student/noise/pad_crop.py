@@ -16,7 +16,8 @@ from keras_noisy_student.noise.uniform_integers import uniform_integers
 class PadCrop(ImageNoise):
     """Pads every side of an image and crops it back to its size at a random place.
 
-    The usual crop of 32 x 32 images. The authors pad the normalized image with zeros, its mean: hence grey.
+    The usual crop of 32 x 32 images. Most pad the normalized image with zeros, its mean: hence grey. The authors' SVHN
+    script mirrors the image at its border.
 
     Args:
         padding: pixels on every side, 0 or more.

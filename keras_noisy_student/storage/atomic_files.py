@@ -31,7 +31,7 @@ def write_atomically(path: str, write: Callable[[str], None]) -> None:
             remove_if_there(temporary)
         raise OSError(
             f"{path} could not be written: {getattr(error, 'message', error)}. Everything finished before is intact. "
-            "Free the disk or mend the permissions, then call `fit_rounds` again with the same arguments."
+            "Free the disk or mend the permissions, then start again with the same arguments."
         ) from error
 
 
@@ -45,8 +45,8 @@ def make_directory(path: str) -> None:
         tf.io.gfile.makedirs(path)
     except tf.errors.OpError as error:
         raise OSError(
-            f"The directory {path} could not be made: {error.message}. Mend the permissions or the path, then call "
-            "`fit_rounds` again with the same arguments."
+            f"The directory {path} could not be made: {error.message}. Mend the permissions or the path, then start "
+            "again with the same arguments."
         ) from error
 
 
