@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import pathlib
 
 import keras_noisy_student as kns
@@ -64,6 +65,11 @@ def test_nothing_is_read_that_could_run_code():
         if word in path.read_text()
     ]
     assert found == []
+
+
+def test_importing_the_package_asks_nothing_of_the_private_part_of_keras():
+    private = re.compile(r"^\s*(from|import) keras\.src", re.MULTILINE)
+    assert [path.name for path in PACKAGE.rglob("*.py") if private.search(path.read_text())] == []
 
 
 def test_public_names_are_those_that_are_listed():

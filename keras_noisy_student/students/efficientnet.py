@@ -1,15 +1,13 @@
 """`efficientnet`: the paper's teachers and students, B0 to B7 and L0 to L2."""
 
 import copy
+import importlib
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-
-# The functions that `keras.applications` makes public stop at B7, and fix the strides.
-from keras.src.applications.efficientnet import DEFAULT_BLOCKS_ARGS, EfficientNet
 
 from keras_noisy_student.argument_checks import is_integer, is_number
 from keras_noisy_student.students.scaling import scaling_of
@@ -19,6 +17,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _SMALLEST_IMAGE_SIZE = 32
 _STAGES_WITHOUT_STRIDE = (1, 2)
+# The functions that `keras.applications` makes public stop at B7, and fix the strides.
+_KERAS_MODULE = "keras.src.applications.efficientnet"
 _RECURSION_LIMIT = 5000
 
 
@@ -56,6 +56,7 @@ def efficientnet(
 
     Raises:
         ValueError: for an unknown name, or a value out of range.
+        ImportError: for a Keras that no longer has what B0 to B7 are made of.
 
     Example:
         >>> network = efficientnet("B0", num_classes=10, image_size=32, small_images=True)
@@ -81,16 +82,17 @@ def efficientnet(
 
     if name == "L2":
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
+    build, stages = _of_keras()
     images = keras.Input((None, None, 3))
     x = keras.layers.Resizing(int(image_size), int(image_size), dtype="float32")(images)
     # What follows divides by 255. Its own normalisation knows no statistics unless ImageNet weights are loaded.
     x = keras.layers.Rescaling(scale=(1 / std).tolist(), offset=(-255 * mean / std).tolist(), dtype="float32")(x)
-    outputs = EfficientNet(
+    outputs = build(
         width_coefficient=scaling.width,
         depth_coefficient=scaling.depth,
         default_size=int(image_size),
         dropout_rate=scaling.dropout_rate,
-        blocks_args=_stages(small_images),
+        blocks_args=_without_strides(stages) if small_images else stages,
         weights=None,
         input_tensor=x,
         classes=int(num_classes),
@@ -101,11 +103,21 @@ def efficientnet(
     return keras.Model(images, outputs, name=f"efficientnet_{name.lower()}")
 
 
-def _stages(small_images: bool) -> list[dict[str, Any]]:
-    stages: list[dict[str, Any]] = copy.deepcopy(DEFAULT_BLOCKS_ARGS)
-    for stage in _STAGES_WITHOUT_STRIDE if small_images else ():
-        stages[stage]["strides"] = 1
-    return stages
+def _of_keras() -> tuple[Any, list[dict[str, Any]]]:
+    """The function that builds any EfficientNet, and the stages of B0, which are no public part of Keras."""
+    try:
+        module = importlib.import_module(_KERAS_MODULE)
+        return module.EfficientNet, copy.deepcopy(module.DEFAULT_BLOCKS_ARGS)
+    except (ImportError, AttributeError) as error:
+        raise ImportError(
+            f"`efficientnet` needs `EfficientNet` and `DEFAULT_BLOCKS_ARGS` of {_KERAS_MODULE}, as Keras 3.15 has "
+            f"them. Received: Keras {keras.__version__}, of which Python says: {error}. Install keras 3.15, or pass a "
+            "network of your own as `student`."
+        ) from error
+
+
+def _without_strides(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [stage | {"strides": 1} if place in _STAGES_WITHOUT_STRIDE else stage for place, stage in enumerate(stages)]
 
 
 def _checked_colors(name: str, values: Sequence[float], *, above: float) -> tuple[float, ...]:

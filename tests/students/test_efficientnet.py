@@ -4,6 +4,7 @@ import contextlib
 import math
 import re
 import sys
+import types
 
 import keras
 import numpy as np
@@ -160,6 +161,17 @@ def test_a_student_trains_it():
     history = student.fit(kns.joint_dataset(labeled, labeled, batch_size=4), steps_per_epoch=1, verbose=0)
     assert np.isfinite(history.history["loss"][0])
     assert (student.network.get_layer("stem_conv").kernel.numpy() != before).any()
+
+
+@pytest.mark.parametrize("module", [None, types.SimpleNamespace(EfficientNet=None)])
+def test_a_keras_without_its_parts_is_an_error_that_names_them(module, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras.src.applications.efficientnet", module)
+    message = (
+        r"needs `EfficientNet` and `DEFAULT_BLOCKS_ARGS` of keras\.src\.applications\.efficientnet, as Keras 3\.15 has "
+        rf"them\. Received: Keras {re.escape(keras.__version__)}, of which Python says: .+\. Install keras 3\.15"
+    )
+    with pytest.raises(ImportError, match=message):
+        small_network()
 
 
 def test_keras_still_builds_networks_by_recursion():
