@@ -2,8 +2,8 @@
 
 import ast
 import inspect
-import re
 import pathlib
+import re
 
 import keras_noisy_student as kns
 
