@@ -89,22 +89,26 @@ CPU = Preset(
     widen_factor=1.5,
     larger_widen_factor=2.5,
     first_stride=2,
-    batch_size=8,
+    batch_size=16,
     unlabeled_ratio=3,
-    teacher_steps=5000,
-    student_steps=2000,
+    teacher_steps=4800,
+    student_steps=1600,
     num_rounds=3,
-    learning_rate=0.04,
-    student_learning_rate=0.02,
+    learning_rate=0.06,
+    student_learning_rate=0.03,
     weight_decay=0.04,
     magnitude=4,
     dropout_rate=0.2,
-    survival_probability=0.95,
+    survival_probability=1.0,
     begins_as_teacher=True,
     pseudo_labeling=kns.PseudoLabeling(temperature=0.3, confidence_threshold=0.3, examples_per_class="auto"),
     jit_compile=False,
 )
-"""Two cores, less than 45 minutes for one seed: a network that sees half the resolution."""
+"""Two cores, less than 45 minutes for one seed: a network that sees half the resolution.
+
+Chosen on 5,000 images held out of the training set. A network of three blocks does worse with stochastic depth, so that
+all noise is RandAugment, shifts, flips and dropout.
+"""
 
 GPU = dataclasses.replace(
     CPU,

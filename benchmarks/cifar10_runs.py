@@ -49,7 +49,8 @@ CHANGES_OF_ROUND_1: dict[str, Change] = {
     "hard_labels": lambda plan, preset: plan.relabeled(labels="hard", temperature=1.0),
     "no_balancing": lambda plan, preset: plan.relabeled(examples_per_class=None),
     "no_filter": lambda plan, preset: plan.relabeled(confidence_threshold=0.0),
-    "new_weights": lambda plan, preset: dataclasses.replace(plan, begins_as_teacher=False),
+    "threshold_of_0.9": lambda plan, preset: plan.relabeled(confidence_threshold=0.9),
+    "other_first_weights": lambda plan, preset: dataclasses.replace(plan, begins_as_teacher=not plan.begins_as_teacher),
     "larger_student": lambda plan, preset: dataclasses.replace(
         plan, begins_as_teacher=False, widen_factor=preset.larger_widen_factor
     ),

@@ -2,12 +2,14 @@
 
 import dataclasses
 import importlib
+import importlib.util
 import json
 import os
 import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -111,7 +113,7 @@ def test_every_change_differs_from_the_plan_in_what_it_names(runs):
     labels = {name: difference(plan.pseudo_labeling, other.pseudo_labeling) for name, other in changed.items()}
     assert {name: found for name, found in differences.items() if found != ["pseudo_labeling"]} == {
         "no_noise": ["noise"],
-        "new_weights": ["begins_as_teacher"],
+        "other_first_weights": ["begins_as_teacher"],
         "larger_student": ["widen_factor", "begins_as_teacher"],
         "higher_ratio": ["unlabeled_ratio"],
         "higher_magnitude": ["noise"],
@@ -120,6 +122,7 @@ def test_every_change_differs_from_the_plan_in_what_it_names(runs):
         "hard_labels": ["labels", "temperature"],
         "no_balancing": ["examples_per_class"],
         "no_filter": ["confidence_threshold"],
+        "threshold_of_0.9": ["confidence_threshold"],
         "temperature_scaling": ["corrections"],
         "distribution_alignment": ["corrections"],
         "mirrored_views": ["averaging"],
@@ -144,30 +147,64 @@ def test_the_table_compares_each_row_with_its_own_reference(modules):
         {"teacher": 0.6, "student_1": 0.63, "student": 0.64, "supervised_noised": 0.62, "no_noise": 0.6},
     ]
     for figures in of_seeds:
-        figures["robustness"] = {"teacher": {"mean_flip_rate": 0.1}}
-    table = modules["cifar10"].table(modules["cifar10"].lists(of_seeds) | {"seconds_per_seed": 60.4})
-    assert "| teacher | 55.0 | 7.1 | 50.0 60.0 | |" in table
-    assert "| student | 59.5 | 6.4 | 55.0 64.0 | teacher: +4.5 | +5.0 +4.0 |" in table
-    assert "| student | 59.5 | 6.4 | 55.0 64.0 | supervised_noised: +3.0 | +4.0 +2.0 |" in table
-    assert "| no_noise | 55.2 | 6.7 | 50.5 60.0 | student_1: -2.3 | -1.5 -3.0 |" in table
-    assert "| mean_flip_rate, teacher | 10.0 | 0.0 | 10.0 10.0 | | |" in table
-    assert table.endswith("2 seeds, 60 s a seed")
+        figures |= {"other_first_weights": 0.4, "larger_student": 0.45, "kept": {"no_noise": 0.75}}
+        figures |= {"robustness": {"teacher": {"mean_flip_rate": 0.1}}, "seconds_per_seed": 60.4}
+    table = modules["cifar10"].table(modules["cifar10"].lists(of_seeds), modules["cifar10_presets"].CPU)
+    rows = table.splitlines()
+    assert "| teacher | 55.0 | 7.1 | 50.0 60.0 | | |" in rows
+    assert "| student | 59.5 | 6.4 | 55.0 64.0 | teacher: +4.5 | +5.0 +4.0 |" in rows
+    assert "| student | 59.5 | 6.4 | 55.0 64.0 | supervised_noised: +3.0 | +4.0 +2.0 |" in rows
+    assert "| no_noise | 55.2 | 6.7 | 50.5 60.0 | student_1: -2.3 | -1.5 -3.0 |" in rows
+    assert "| larger_student | 45.0 | 0.0 | 45.0 45.0 | other_first_weights: +5.0 | +5.0 +5.0 |" in rows
+    assert "| kept: no_noise | 75.0 | 0.0 | 75.0 75.0 | | |" in rows
+    assert "| mean_flip_rate: teacher | 10.0 | 0.0 | 10.0 10.0 | | |" in rows
+    assert rows[-1] == "2 seeds, 60 s a seed"
+
+
+def test_the_example_has_the_settings_of_the_cpu_preset(modules):
+    spec = importlib.util.spec_from_file_location("cifar10_example", BENCHMARKS.parent / "examples" / "cifar10.py")
+    example = sys.modules["cifar10_example"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    preset = modules["cifar10_presets"].CPU
+    steps = (example.FULL.teacher_steps, example.FULL.student_steps, example.NUM_ROUNDS)
+    assert steps == (preset.teacher_steps, preset.student_steps, preset.num_rounds)
+    assert (preset.batch_size, preset.unlabeled_ratio) == (example.BATCH_SIZE, example.UNLABELED_RATIO)
+    assert preset.pseudo_labeling == example.PSEUDO_LABELING
+    assert example.make_noise().augmentation.get_config() == preset.noise(preset.magnitude).augmentation.get_config()
+    for of_example, of_preset in (
+        (example.make_noise(), preset.noise(preset.magnitude)),
+        (example.make_network(), preset.network(preset.widen_factor)),
+        (example.make_optimizer(100, 0.1), preset.optimizer(100, 0.1)),
+    ):
+        assert settings_of(of_example) == settings_of(of_preset)
+    assert (preset.learning_rate, preset.student_learning_rate) == example.LEARNING_RATES
+    assert preset.begins_as_teacher
+
+
+def settings_of(value):
+    if isinstance(value, kns.Noise):
+        return value.dropout_rate, value.survival_probability, value.placement
+    if isinstance(value, keras.Model):
+        return [(type(layer), layer.output.shape) for layer in value.layers]
+    return {name: item for name, item in value.get_config().items() if name != "name"}
 
 
 @pytest.mark.slow
-def test_it_runs_from_the_command_line_and_goes_on_where_it_was_stopped(tmp_path):
-    data_dir = os.environ.get("KNS_DATA_DIR", BENCHMARKS.parents[1] / "shared" / "data")
-    data_dir = pathlib.Path(data_dir) / "tfds"
-    if not (data_dir / "cifar10").exists():
-        pytest.skip(f"needs CIFAR-10 of TensorFlow Datasets in {data_dir}: set KNS_DATA_DIR")
+def test_it_runs_from_the_command_line_and_does_nothing_twice(tmp_path):
+    if "KNS_DATA_DIR" not in os.environ:
+        pytest.skip("needs CIFAR-10 of TensorFlow Datasets: KNS_DATA_DIR says where its folder `tfds` is")
+    data_dir = pathlib.Path(os.environ["KNS_DATA_DIR"]) / "tfds"
     command = [sys.executable, BENCHMARKS / "cifar10.py", "--preset", "quick", "--no-changes", "--processes", "2"]
     command += ["--data-dir", data_dir, "--directory", tmp_path / "runs", "--json", tmp_path / "out.json"]
-    figures = []
+    figures, written = [], []
     for _ in range(2):
         subprocess.run(command, check=True, capture_output=True)
         figures.append(json.loads((tmp_path / "out.json").read_text()))
-    seconds = [figure.pop("seconds_per_seed") for figure in figures]
+        written.append({path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("record.json")})
+    seconds = [figure.pop("seconds_per_seed")[0] for figure in figures]
     assert figures[0] == figures[1]
     assert set(figures[0]) == {"teacher", "student_1", "student_2", "student", "supervised_noised"}
     assert figures[0]["student"] == figures[0]["student_2"]
-    assert min(seconds) > 0
+    assert len(written[0]) == 4
+    assert written[0] == written[1]
+    assert seconds[1] > seconds[0]

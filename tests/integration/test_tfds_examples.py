@@ -19,8 +19,8 @@ NUM_EXAMPLES = 64
 
 
 def load_example(name):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec = importlib.util.spec_from_file_location(f"{name}_example", EXAMPLES / f"{name}.py")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
@@ -63,6 +63,18 @@ def test_svhn_runs_and_writes_its_figures(tmp_path, capsys):
 def test_svhn_trains_for_as_long_as_the_script():
     budget = load_example("svhn").FULL
     assert budget.steps_per_epoch * budget.epochs == pytest.approx(kns.recipes.svhn.NUM_STEPS, rel=0.005)
+
+
+@pytest.mark.slow
+def test_cifar10_runs_and_writes_its_figures(tmp_path, capsys):
+    cifar10 = load_example("cifar10")
+    with tfds.testing.mock_data(as_dataset_fn=of_one_color_each(10, height=32, width=32)):
+        cifar10.main(["--quick", "--labels", "40", "--directory", str(tmp_path), "--json", str(tmp_path / "out.json")])
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert list(figures) == ["teacher", "students", "supervised"]
+    assert len(figures["students"]) == 3
+    assert all(0.1 < accuracy <= 1 for accuracy in [figures["teacher"], *figures["students"], figures["supervised"]])
+    assert "test accuracy in %: teacher" in capsys.readouterr().out
 
 
 @pytest.mark.slow
