@@ -8,6 +8,7 @@ from keras_noisy_student.argument_checks import FROM_0_BELOW_1, is_integer, is_n
 from keras_noisy_student.noise.stochastic_depth import StochasticDepth
 
 _STAGE_WIDTHS = (16, 32, 64)
+_SMALLEST_IMAGE_SIZE = 8
 
 
 def wide_resnet(
@@ -15,24 +16,27 @@ def wide_resnet(
     widen_factor: float,
     *,
     num_classes: int,
-    image_shape: tuple[int, int, int] = (32, 32, 3),
+    image_size: int = 32,
     first_stride: int = 1,
     batch_norm_momentum: float = 0.99,
+    from_logits: bool = False,
 ) -> keras.Model:
     """Builds a wide residual network, newly initialised.
 
-    It takes images, uint8 or float in [0, 255], and returns probabilities `(batch, num_classes)`. Three stages of
-    `(depth - 4) / 6` pre-activation blocks each have 16, 32 and 64 times `widen_factor` channels; the second and third
-    halve the resolution. Every residual branch ends in `StochasticDepth`, and dropout stands before the last layer,
-    both almost off (drop rate 1e-6) until `Noise` sets them.
+    It takes images of any size, `(batch, height, width, 3)`, uint8 or float in [0, 255], resizes them to `image_size`
+    by its one `keras.layers.Resizing`, which leaves those of that size alone, and returns `(batch, num_classes)`.
+    Three stages of `(depth - 4) / 6` pre-activation blocks each have 16, 32 and 64 times `widen_factor` channels; the
+    second and third halve the resolution. Every residual branch ends in `StochasticDepth`, and dropout stands before
+    the last layer, both almost off (drop rate 1e-6) until `Noise` sets them.
 
     Args:
         depth: number of layers: 10, 16, 22, 28, ...
         widen_factor: above 0. WRN-28-2 is `wide_resnet(28, 2, ...)`.
         num_classes: number of classes, at least 2.
-        image_shape: height, width and channels.
+        image_size: side of the images in pixels, 8 or more.
         first_stride: of the first convolution. 2 makes the network some four times cheaper, for a CPU, and weaker.
         batch_norm_momentum: of the moving statistics; 0.9 for runs of a few thousand steps, which 0.99 lags behind.
+        from_logits: whether to return logits, for `Classification(..., from_logits=True)`, instead of probabilities.
 
     Raises:
         ValueError: for a value out of range.
@@ -51,19 +55,26 @@ def wide_resnet(
         raise ValueError(f"`widen_factor` must be a number of at least 1/16. Received: widen_factor={widen_factor!r}.")
     if not is_integer(num_classes, at_least=2):
         raise ValueError(f"`num_classes` must be an integer of at least 2. Received: num_classes={num_classes!r}.")
+    if not is_integer(image_size, at_least=_SMALLEST_IMAGE_SIZE):
+        raise ValueError(
+            f"`image_size` must be an integer of at least {_SMALLEST_IMAGE_SIZE}. Received: image_size={image_size!r}."
+        )
     FROM_0_BELOW_1.check("batch_norm_momentum", batch_norm_momentum)
     if not is_integer(first_stride, at_least=1):
         raise ValueError(f"`first_stride` must be a positive integer. Received: first_stride={first_stride!r}.")
+    if not isinstance(from_logits, bool):
+        raise ValueError(f"`from_logits` must be True or False. Received: from_logits={from_logits!r}.")
     network = _WideResNet(float(batch_norm_momentum))
-    images = keras.Input(image_shape)
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(images)
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Resizing(int(image_size), int(image_size), dtype="float32")(images)
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1, dtype="float32")(x)
     x = network.convolution(x, _STAGE_WIDTHS[0], stride=first_stride)
     for stage, width in enumerate(_STAGE_WIDTHS):
         for block in range((depth - 4) // 6):
             x = network.block(x, round(width * widen_factor), stride=2 if stage > 0 and block == 0 else 1)
     x = keras.layers.GlobalAveragePooling2D()(network.activation(x))
     x = keras.layers.Dropout(_ALMOST_OFF)(x)
-    outputs = keras.layers.Dense(num_classes, activation="softmax", dtype="float32")(x)
+    outputs = keras.layers.Dense(num_classes, activation=None if from_logits else "softmax", dtype="float32")(x)
     return keras.Model(images, outputs, name=f"wide_resnet_{depth}_{widen_factor:g}".replace(".", "_"))
 
 
