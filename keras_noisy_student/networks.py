@@ -27,8 +27,8 @@ def new_network(student: Any, round_index: int) -> keras.Model:
     network = value_at(student, round_index, name="student")
     if not isinstance(network, keras.Model):
         raise ValueError(
-            "`student` must be a keras.Model, or a function of the round index that returns one. Received: "
-            f"{type(network).__name__} in round {round_index}."
+            "`student` must be a keras.Model, a function of the round index that returns one, or a FromTeacher of "
+            f"either. Received: {type(network).__name__} in round {round_index}."
         )
     return network
 

@@ -8,13 +8,13 @@ import keras
 from keras_noisy_student.compile_arguments import CompileArguments
 from keras_noisy_student.fine_tuning import FineTuning
 from keras_noisy_student.freezing import check_freezes
-from keras_noisy_student.networks import at_resolution, check_is_new, check_network, check_not_smaller, new_network
+from keras_noisy_student.networks import at_resolution, check_is_new, check_network, check_not_smaller
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
 from keras_noisy_student.round_settings import PerRound
 from keras_noisy_student.student import NoisyStudent
-from keras_noisy_student.students.from_teacher import FromTeacher, start_from
+from keras_noisy_student.students.from_teacher import FromTeacher, new_student, start_from
 from keras_noisy_student.tasks.task import Task
 
 
@@ -22,7 +22,7 @@ class StudentBuilder:
     """Builds a student for each round.
 
     Args:
-        student: by round: the network, or a `FromTeacher` of it.
+        student: by round: the network, or a `FromTeacher` of it or of a function that builds it.
         task: what a target is.
         student_class: what wraps the network.
         compiled: what the student is compiled with.
@@ -32,7 +32,7 @@ class StudentBuilder:
 
     def __init__(
         self,
-        student: PerRound[keras.Model] | FromTeacher,
+        student: PerRound[keras.Model | FromTeacher],
         task: Task,
         *,
         student_class: type[NoisyStudent],
@@ -40,8 +40,8 @@ class StudentBuilder:
         allow_smaller_student: bool,
         seed: int,
     ) -> None:
-        self.starts_from_teacher = isinstance(student, FromTeacher)
-        self._network = student.network if isinstance(student, FromTeacher) else student
+        self._student = student
+        self._starts_from_teacher: dict[int, bool] = {}
         self._task = task
         self._student_class = student_class
         self.compiled = compiled
@@ -60,15 +60,20 @@ class StudentBuilder:
             ValueError: when it does not fit the task or its teacher, or is smaller.
         """
         with seeds.seeded_initialization(seeds.stream_key(self._seed, "initialization", round_index)):
-            network = new_network(self._network, round_index)
+            network, starts_from_teacher = new_student(self._student, round_index)
             check_network(network, examples, self._task)
         if teacher is not None:
             check_is_new(network, teacher, round_index)
             if not self._allow_smaller_student:
                 check_not_smaller(network, teacher, round_index)
-            if self.starts_from_teacher:
+            if starts_from_teacher:
                 start_from(teacher, network, round_index)
+        self._starts_from_teacher[round_index] = starts_from_teacher and teacher is not None
         return network
+
+    def starts_from_teacher(self, round_index: int) -> bool:
+        """Whether the last network that was built for a round begins with the weights of its teacher."""
+        return self._starts_from_teacher.get(round_index, False)
 
     def wrap(
         self,

@@ -52,8 +52,9 @@ class NoisyStudentTrainer(RoundSteps):
     Args:
         student: by round: the network. A Keras model, of which every round trains a newly initialised copy, or a
             function that builds one, whose weights are those that the round begins with, be they new or read from a
-            file. `students.FromTeacher` of either begins with those of the teacher. A student must have at least as
-            many parameters as its teacher. Each network resizes for itself, so that they may differ in resolution.
+            file. `students.FromTeacher` of either, in all rounds or some, begins with those of the teacher. A student
+            must have at least as many parameters as its teacher. Each network resizes for itself, so that they may
+            differ in resolution.
         task: what a target is, for instance `Classification(num_classes=10)`.
         noise: by round: the `Noise` of the training; none by default.
         pseudo_labeling: by round: the `PseudoLabeling`; soft labels of the whole pool by default.
@@ -92,7 +93,7 @@ class NoisyStudentTrainer(RoundSteps):
 
     def __init__(
         self,
-        student: PerRound[keras.Model] | FromTeacher,
+        student: PerRound[keras.Model | FromTeacher],
         task: Task,
         noise: PerRound[Noise] | None = None,
         pseudo_labeling: PerRound[PseudoLabeling] | None = None,
@@ -349,11 +350,12 @@ class NoisyStudentTrainer(RoundSteps):
             **self._students.compiled.description(),
             "teacher": None if teacher is None else weights_digest(teacher.network),
             "student_class": type(student),
-            "starts_from_teacher": self._students.starts_from_teacher,
             "network": describe_network(student.network),
             "num_parameters": student.network.count_params(),
             "optimizer": student.optimizer,
         }
+        if settings.index > 0:
+            description["starts_from_teacher"] = self._students.starts_from_teacher(settings.index)
         with chief_first(self._strategy):
             self._run.claim_round(settings.index, description)
         return student

@@ -57,6 +57,19 @@ def test_every_student_begins_with_the_weights_of_its_teacher(network):
     assert is_same(trainer.began[0], run(network, num_rounds=0).began[0])
 
 
+def test_rounds_may_differ_in_what_they_begin_with():
+    network = build()
+    trainer = run(lambda round_index: FromTeacher(network) if round_index == 2 else build())
+    assert not is_same(trainer.began[1], trainer.ended[0])
+    assert is_same(trainer.began[2], trainer.ended[1])
+
+
+def test_a_function_that_returns_it_of_no_network_is_an_error():
+    message = r"or a FromTeacher of either\. Received: int in round 0\."
+    with pytest.raises(ValueError, match=message):
+        run(lambda round_index: FromTeacher(lambda round_index: 5))
+
+
 def test_without_it_every_student_begins_anew():
     trainer = run(build, num_rounds=1)
     assert not is_same(trainer.began[1], trainer.ended[0])
@@ -115,8 +128,15 @@ def test_another_architecture_is_an_error_before_anything_is_trained(network, di
 
 def test_a_run_that_began_from_the_teacher_does_not_go_on_without(tmp_path):
     run(FromTeacher(build), num_rounds=1, directory=str(tmp_path))
-    with pytest.raises(ValueError, match=r"starts_from_teacher: True there, False now"):
+    with pytest.raises(ValueError, match=r"round_01.*\n  starts_from_teacher: True there, False now"):
         run(build, num_rounds=1, directory=str(tmp_path))
+
+
+def test_a_first_teacher_that_was_made_with_it_goes_on_without(tmp_path):
+    first = run(FromTeacher(build), num_rounds=0, directory=str(tmp_path))
+    trainer = run(build, num_rounds=1, directory=str(tmp_path))
+    assert len(trainer.began) == 1
+    assert not is_same(trainer.began[0], first.ended[0])
 
 
 @pytest.mark.parametrize("network", [None, 3, "model", [build()]])
