@@ -61,7 +61,7 @@ def test_a_function_gets_the_round_index():
 def test_a_function_that_returns_no_model_is_refused():
     with pytest.raises(
         ValueError,
-        match=r"`student` must be a keras\.Model, a function .* FromTeacher of either\. Received: int in round 2",
+        match=r"`student` must be a keras\.Model, a function .* either\. Received: int in round 2",
     ):
         new_network(lambda round_index: 5, 2)
 
