@@ -1,6 +1,5 @@
 """The networks of the paper: sizes, inputs, outputs, and the noise that they take."""
 
-import contextlib
 import math
 import re
 import sys
@@ -13,25 +12,27 @@ import pytest
 import keras_noisy_student as kns
 from keras_noisy_student.students.efficientnet import IMAGENET_MEAN, IMAGENET_STD, efficientnet
 from keras_noisy_student.students.scaling import SCALINGS
+from tests.without_weights import without_weights
 
 REPEATS_OF_B0 = (1, 2, 2, 3, 3, 4, 1)
-
-
-@contextlib.contextmanager
-def without_weights():
-    """Networks built inside have shapes, but no memory is taken for their weights, then or later."""
-    with keras.StatelessScope(initialize_variables=False):
-        yield
-    keras.utils.clear_session()
 
 
 def small_network(**arguments):
     return efficientnet("B0", **{"num_classes": 4, "image_size": 32, "small_images": True, **arguments})
 
 
+MEAN, STD = (0.1, 0.2, 0.3), (0.5, 1, 2)
+
+
 @pytest.fixture(scope="module")
 def network():
     return small_network()
+
+
+@pytest.fixture(scope="module")
+def other_network():
+    with without_weights():
+        return small_network(small_images=False, pixel_mean=MEAN, pixel_std=STD)
 
 
 def images(height=32, width=32, batch_size=2):
@@ -106,31 +107,27 @@ def test_images_of_any_size_and_dtype_are_resized(network, height, width):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "mean", "std"),
-    [
-        ({}, IMAGENET_MEAN, IMAGENET_STD),
-        ({"pixel_mean": (0.1, 0.2, 0.3), "pixel_std": (0.5, 1, 2)}, (0.1, 0.2, 0.3), (0.5, 1, 2)),
-    ],
+    ("fixture", "mean", "std"), [("network", IMAGENET_MEAN, IMAGENET_STD), ("other_network", MEAN, STD)]
 )
-def test_pixels_are_normalised_inside(arguments, mean, std):
-    network = small_network(**arguments)
+def test_pixels_are_normalised_inside(request, fixture, mean, std):
+    network = request.getfixturevalue(fixture)
     normalised = keras.Model(network.inputs[0], network.get_layer("stem_conv_pad").input)
     expected = (images() / 255 - np.array(mean)) / np.array(std)
     np.testing.assert_allclose(normalised(images()), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("small_images", "side"), [(True, 4), (False, 1)])
-def test_small_images_keep_a_few_pixels(small_images, side):
-    network = small_network(small_images=small_images)
-    assert network.get_layer("top_conv").output.shape == (None, side, side, 1280)
+def test_small_images_keep_a_few_pixels(network, other_network):
+    assert network.get_layer("top_conv").output.shape == (None, 4, 4, 1280)
+    assert other_network.get_layer("top_conv").output.shape == (None, 1, 1, 1280)
 
 
-def test_logits_are_what_the_softmax_is_taken_of():
-    logits, probabilities = small_network(from_logits=True), small_network()
-    probabilities.set_weights(logits.get_weights())
-    np.testing.assert_allclose(keras.ops.softmax(logits(images())), probabilities(images()), rtol=1e-5)
+def test_logits_are_what_the_softmax_is_taken_of(network):
+    logits = small_network(from_logits=True)
+    logits.set_weights(network.get_weights())
+    np.testing.assert_allclose(keras.ops.softmax(logits(images())), network(images()), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_is_saved_and_loaded_and_returns_float32_probabilities(tmp_path, policy):
     keras.config.set_dtype_policy(policy)
