@@ -146,7 +146,11 @@ def run(experiment, pool, data_dir, directory):
         strategy=tf.distribute.MirroredStrategy() if has_many_gpus else None,
         directory=directory,
     )
-    trainer.compile(lambda round_index: experiment.optimizer(student_of[round_index]), metrics=["accuracy"])
+    trainer.compile(
+        lambda round_index: experiment.optimizer(student_of[round_index]),
+        loss_reduction=recipe.LOSS_REDUCTION,
+        metrics=["accuracy"],
+    )
     return trainer.fit_rounds(
         load_labeled("train", experiment, data_dir),
         pool_of(pool, experiment, data_dir),

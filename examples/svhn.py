@@ -71,9 +71,7 @@ def run(budget, data_dir, directory):
         unlabeled_ratio=recipe.UNLABELED_RATIO,
         directory=directory,
     )
-    trainer.compile(
-        optimizer=lambda round_index: budget.optimizer(), loss_reduction="sum_of_means", metrics=["accuracy"]
-    )
+    trainer.compile(lambda round_index: budget.optimizer(), loss_reduction=recipe.LOSS_REDUCTION, metrics=["accuracy"])
     return trainer.fit_rounds(
         load("train[:-4000]", data_dir),
         load("extra", data_dir).map(lambda image, label: image, num_parallel_calls=tf.data.AUTOTUNE),

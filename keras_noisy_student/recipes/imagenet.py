@@ -9,6 +9,7 @@ from typing import Literal
 
 from keras_noisy_student.argument_checks import check_choice, is_integer
 from keras_noisy_student.fine_tuning import FineTuning
+from keras_noisy_student.joint_batch import LossReduction
 from keras_noisy_student.noise.compose import Compose
 from keras_noisy_student.noise.image_noise import ImageNoise
 from keras_noisy_student.noise.noise import Noise
@@ -30,6 +31,8 @@ NUM_LABELED = 1_281_167
 """Labelled training images of ImageNet 2012."""
 BATCH_SIZE = 2048
 """Labelled images in a batch. The paper found the same accuracy with 512 and 1024."""
+LOSS_REDUCTION: LossReduction = "sum_of_means"
+"""For `compile`: the mean over labelled images, plus `unlabeled_ratio` times that over unlabelled ones."""
 
 _MAGNITUDES = {"B0": 0, "B1": 0, "B2": 6, "B3": 12, "B4": 15, "B5": 18, "B6": 24}
 _LARGEST_MAGNITUDE = 27
@@ -102,7 +105,8 @@ def optimizer(*, batch_size: int = BATCH_SIZE, epochs: int = 350, num_labeled: i
 
     The learning rate rises for 5 epochs to 0.128 for each 2048 labelled images in a batch (the released code: 0.016
     for each 256), and falls by 0.97 every 2.4 of 350 epochs, every 4.8 of 700. Weight decay is 1e-5 on everything but
-    batch normalization. The average of the weights has a momentum of 0.9999.
+    batch normalization; it is weighed against the gradient of `LOSS_REDUCTION`, without which it is relatively larger.
+    The average of the weights has a momentum of 0.9999.
 
     Args:
         batch_size: labelled images in a batch.

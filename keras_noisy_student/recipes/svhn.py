@@ -8,6 +8,7 @@ import math
 
 import keras
 
+from keras_noisy_student.joint_batch import LossReduction
 from keras_noisy_student.noise.compose import Compose
 from keras_noisy_student.noise.cutout import Cutout
 from keras_noisy_student.noise.noise import Noise
@@ -27,6 +28,8 @@ NUM_LABELED = 69_257
 """Training images without the 4,000 that are held out."""
 BATCH_SIZE = 128
 """Labelled images in a batch."""
+LOSS_REDUCTION: LossReduction = "sum_of_means"
+"""For `compile`: the mean over labelled images, plus `UNLABELED_RATIO` times that over unlabelled ones."""
 UNLABELED_RATIO = 5.0
 NUM_STEPS = 109_474
 """Steps of training: 202 passes over the labelled images."""
@@ -93,7 +96,8 @@ def pseudo_labeling() -> PseudoLabeling:
 def optimizer(*, num_steps: int = NUM_STEPS, num_labeled: int = NUM_LABELED) -> RMSpropWithL2:
     """RMSprop whose learning rate rises to 0.008 and falls to 0.0001, with a weight decay of 1e-4.
 
-    Those of the script are 0.016 and 0.0002 for a batch of 256. The falls are by 0.97, as many as it takes.
+    Those of the script are 0.016 and 0.0002 for a batch of 256. The falls are by 0.97, as many as it takes. Weight
+    decay is weighed against the gradient of `LOSS_REDUCTION`, without which it is relatively larger.
 
     Args:
         num_steps: steps of training; more than 5 passes over the labelled images.

@@ -77,6 +77,22 @@ def test_cifar10_runs_and_writes_its_figures(tmp_path, capsys):
     assert "test accuracy in %: teacher" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("name", "run"),
+    [
+        ("svhn", lambda example: example.run(example.FULL, None, None)),
+        ("imagenet", lambda example: example.run(example.full("B0", batch_size=512), "a_pool", None, None)),
+    ],
+)
+def test_both_have_the_joint_loss_of_the_released_code(name, run, monkeypatch):
+    compiled, image = {}, np.zeros((32, 32, 3), "uint8")
+    monkeypatch.setattr(tfds, "load", lambda *arguments, **keywords: tf.data.Dataset.from_tensors((image, 0)))
+    monkeypatch.setattr(kns.NoisyStudentTrainer, "compile", lambda trainer, optimizer, **rest: compiled.update(rest))
+    monkeypatch.setattr(kns.NoisyStudentTrainer, "fit_rounds", lambda *arguments, **keywords: None)
+    run(load_example(name))
+    assert compiled["loss_reduction"] == "sum_of_means"
+
+
 @pytest.mark.slow
 def test_imagenet_runs_and_writes_its_figures(tmp_path, capsys):
     imagenet, figures = load_example("imagenet"), tmp_path / "figures.json"
