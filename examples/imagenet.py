@@ -66,7 +66,7 @@ def full(which, batch_size):
     rounds = recipe.rounds(which) if which in ("v1", "v4") else recipe.same_size_rounds(which)
     return Experiment(
         rounds,
-        network=lambda name: kns.students.efficientnet(name, num_classes=recipe.NUM_CLASSES),
+        network=recipe.student,
         noise=recipe.noise,
         fine_tuning=lambda name: recipe.fine_tuning(name, batch_size=batch_size),
         optimizer=lambda name: recipe.optimizer(batch_size=batch_size, epochs=recipe.epochs(name)),

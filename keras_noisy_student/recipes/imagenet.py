@@ -7,6 +7,8 @@ so. What the published sources leave open is marked "not published".
 import dataclasses
 from typing import Literal
 
+import keras
+
 from keras_noisy_student.argument_checks import check_choice, is_integer
 from keras_noisy_student.fine_tuning import FineTuning
 from keras_noisy_student.joint_batch import LossReduction
@@ -23,6 +25,7 @@ from keras_noisy_student.recipes.paper_optimizer import paper_optimizer
 from keras_noisy_student.recipes.rmsprop_with_l2 import RMSpropWithL2
 from keras_noisy_student.recipes.warm_up_staircase import WarmUpStaircase
 from keras_noisy_student.run_data import MAX_ROUNDS
+from keras_noisy_student.students.efficientnet import efficientnet
 from keras_noisy_student.students.scaling import scaling_of
 from keras_noisy_student.tasks.classification import Classification
 
@@ -49,6 +52,22 @@ def task() -> Classification:
         1000
     """
     return Classification(num_classes=NUM_CLASSES, label_smoothing=0.1)
+
+
+def student(name: str) -> keras.Model:
+    """An EfficientNet for 1000 classes, newly initialised, at the size that it is trained at.
+
+    Args:
+        name: of the network, such as `"B7"`.
+
+    Raises:
+        ValueError: for an unknown name.
+
+    Example:
+        >>> student("B0").output_shape
+        (None, 1000)
+    """
+    return efficientnet(name, num_classes=NUM_CLASSES)
 
 
 def noise(name: str, *, image_size: int | None = None) -> Noise:

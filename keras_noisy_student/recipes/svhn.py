@@ -93,15 +93,18 @@ def pseudo_labeling() -> PseudoLabeling:
     return PseudoLabeling(labels="soft", confidence_threshold=0.3, examples_per_class=53_113)
 
 
-def optimizer(*, num_steps: int = NUM_STEPS, num_labeled: int = NUM_LABELED) -> RMSpropWithL2:
+def optimizer(
+    *, batch_size: int = BATCH_SIZE, num_steps: int = NUM_STEPS, num_labeled: int = NUM_LABELED
+) -> RMSpropWithL2:
     """RMSprop whose learning rate rises to 0.008 and falls to 0.0001, with a weight decay of 1e-4.
 
-    Those of the script are 0.016 and 0.0002 for a batch of 256. The falls are by 0.97, as many as it takes. Weight
-    decay is weighed against the gradient of `LOSS_REDUCTION`, without which it is relatively larger.
+    Those of the script are 0.016 and 0.0002 for each 256 labelled images in a batch. The falls are by 0.97, as many as
+    it takes. Weight decay is weighed against the gradient of `LOSS_REDUCTION`, without which it is relatively larger.
 
     Args:
+        batch_size: labelled images in a batch.
         num_steps: steps of training; more than 5 passes over the labelled images.
-        num_labeled: number of labelled images, of which `BATCH_SIZE` are in each step.
+        num_labeled: number of labelled images.
 
     Raises:
         ValueError: for a value that is no positive integer, or fewer steps.
@@ -110,17 +113,18 @@ def optimizer(*, num_steps: int = NUM_STEPS, num_labeled: int = NUM_LABELED) -> 
         >>> optimizer().get_config()["learning_rate"]["config"]["peak"]
         0.008
     """
-    check_counts(num_steps=num_steps, num_labeled=num_labeled)
-    steps_per_epoch = num_labeled / BATCH_SIZE
+    check_counts(batch_size=batch_size, num_steps=num_steps, num_labeled=num_labeled)
+    steps_per_epoch = num_labeled / batch_size
     warm_up_steps = _WARM_UP_EPOCHS * steps_per_epoch
     if num_steps <= warm_up_steps:
         raise ValueError(
             f"`num_steps` must be more than the {warm_up_steps:.0f} of the warm-up, which is {_WARM_UP_EPOCHS} passes "
-            f"over the labelled images. Received: num_steps={num_steps}, num_labeled={num_labeled}."
+            f"over the labelled images. Received: num_steps={num_steps}, batch_size={batch_size}, "
+            f"num_labeled={num_labeled}."
         )
     num_falls = math.log(_LAST_FOR_256 / _PEAK_FOR_256) / math.log(_DECAY_RATE)
     schedule = WarmUpStaircase(
-        _PEAK_FOR_256 * BATCH_SIZE / 256,
+        _PEAK_FOR_256 * batch_size / 256,
         warm_up_steps=warm_up_steps,
         decay_steps=(num_steps - warm_up_steps) / num_falls,
         decay_rate=_DECAY_RATE,

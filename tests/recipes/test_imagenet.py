@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 
@@ -9,11 +10,20 @@ import keras_noisy_student as kns
 from keras_noisy_student.freezing import frozen_before
 from keras_noisy_student.networks import at_resolution
 from keras_noisy_student.recipes import imagenet
+from tests.without_weights import without_weights
 
 DROPOUT = {"B0": 0.2, "B1": 0.2, "B2": 0.3, "B3": 0.3, "B4": 0.4, "B5": 0.4, "B6": 0.5, "B7": 0.5}
 MAGNITUDES = {"B0": None, "B1": None, "B2": 6, "B3": 12, "B4": 15, "B5": 18, "B6": 24, "B7": 27}
 LARGEST = ["L0", "L1", "L2"]
 SIZES = {"B0": 224, "B1": 240, "B2": 260, "B3": 300, "B4": 380, "B5": 456, "B6": 528, "B7": 600, "L2": 475}
+
+
+def test_student_is_the_network_of_that_name_for_a_thousand_classes():
+    with without_weights():
+        student = imagenet.student("B1")
+    assert (student.name, student.output_shape) == ("efficientnet_b1", (None, 1000))
+    (resizing,) = [layer for layer in student.layers if isinstance(layer, keras.layers.Resizing)]
+    assert (resizing.height, resizing.width) == (240, 240)
 
 
 @pytest.mark.parametrize("name", [*DROPOUT, *LARGEST])
@@ -115,6 +125,7 @@ def test_rounds_of_one_size(name, ratio):
     [
         (imagenet.noise, {"name": "b7"}, r'`name` must be "B0", .*Received: name=\'b7\''),
         (imagenet.noise, {"name": "B7", "image_size": 0}, r"`image_size` must be a positive integer.*image_size=0\."),
+        (imagenet.student, {"name": "b0"}, r'`name` must be "B0", .*Received: name=\'b0\''),
         (imagenet.epochs, {"name": 7}, r'`name` must be "B0", .*Received: name=7'),
         (imagenet.optimizer, {"batch_size": 0}, r"`batch_size` must be a positive integer\. Received: batch_size=0"),
         (imagenet.optimizer, {"epochs": 1.5}, r"`epochs` must be a positive integer\. Received: epochs=1\.5"),

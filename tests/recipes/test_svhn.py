@@ -20,12 +20,13 @@ def test_noise_is_that_of_small_images_without_a_flip():
     assert noise.augmentation(np.zeros((2, 32, 32, 3), "uint8"), noise_seed=[0, 1]).shape == (2, 32, 32, 3)
 
 
-def test_learning_rate_is_that_of_the_script():
+@pytest.mark.parametrize("arguments", [{}, {"batch_size": 512}])
+def test_learning_rate_is_that_of_the_script(arguments):
     """Written as the script computes it."""
-    num_images, batch_size, num_steps = 73_257 - 4_000, 128, 109_474
+    num_images, batch_size, num_steps = 73_257 - 4_000, arguments.get("batch_size", 128), 109_474
     total_epochs = num_steps * batch_size / num_images - 5
     decay_epochs = total_epochs / (math.log(0.0002 / 0.016) / math.log(0.97))
-    schedule = svhn.optimizer()._learning_rate
+    schedule = svhn.optimizer(**arguments)._learning_rate
     for step in (0, 100, 2_700, 2_710, 10_000, 50_000, 109_000):
         epoch = step / (num_images / batch_size)
         peak = 0.016 * batch_size / 256
@@ -56,11 +57,12 @@ def test_student_is_b0_normalised_by_the_statistics_of_svhn():
     ("arguments", "message"),
     [
         ({"num_steps": 0}, r"`num_steps` must be a positive integer\. Received: num_steps=0"),
+        ({"batch_size": 0}, r"`batch_size` must be a positive integer\. Received: batch_size=0"),
         ({"num_labeled": None}, r"`num_labeled` must be a positive integer\. Received: num_labeled=None"),
         (
             {"num_steps": 50, "num_labeled": 1280},
             r"`num_steps` must be more than the 50 of the warm-up, which is 5 passes over the labelled images\. "
-            r"Received: num_steps=50, num_labeled=1280\.",
+            r"Received: num_steps=50, batch_size=128, num_labeled=1280\.",
         ),
     ],
 )
