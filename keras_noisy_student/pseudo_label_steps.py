@@ -160,22 +160,37 @@ class PseudoLabelSteps(PromotedStudent):
         teachers = self._teachers.up_to(teacher, averaging.num_teachers)
         return Teacher([each.network for each in teachers], self.task, views=averaging.views)
 
-    def _online_teacher(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> OnlineTeacher:
-        annotating = self._annotating(teacher, settings.pseudo_labeling)
-        if not settings.pseudo_labeling.corrections:
-            return OnlineTeacher(annotating, settings.pseudo_labeling)
-        batch_size = self.inference_batch_size
-        fitted = fit_round(settings, annotating, data, batch_size=batch_size, pseudo_labels=None)
-        self._fitted[settings.index] = fitted
-        return OnlineTeacher(annotating, settings.pseudo_labeling, correction=fitted.probability_map)
+    def _online_teacher(self, teacher: NoisyStudent, settings: RoundSettings) -> OnlineTeacher:
+        """What labels in the training step, by corrections that `_correct_online` has fitted when it is called."""
+        annotating, index = self._annotating(teacher, settings.pseudo_labeling), settings.index
+        correction = (lambda: self._fitted[index].probability_map) if settings.pseudo_labeling.corrections else None
+        return OnlineTeacher(annotating, settings.pseudo_labeling, correction=correction)
+
+    def _correct_online(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> None:
+        """Fits the corrections of what the teacher will say in the training step, if there are any."""
+        if settings.pseudo_labeling.corrections:
+            made_by = self._made_by(teacher, settings.pseudo_labeling)
+            self._fit_corrections(teacher, data, settings, fitted_to=made_by, pseudo_labels=None)
 
     def _corrected(
         self, pseudo_labels: PseudoLabels, teacher: NoisyStudent, data: RunData, settings: RoundSettings
     ) -> PseudoLabels:
         """The annotated pool through the corrections of its round."""
-        corrections = settings.pseudo_labeling.corrections
-        if not corrections:
+        if not settings.pseudo_labeling.corrections:
             return pseudo_labels
+        fitted_to = pseudo_labels.digest
+        self._fit_corrections(teacher, data, settings, fitted_to=fitted_to, pseudo_labels=pseudo_labels)
+        return pseudo_labels.corrected(RowCorrection(self._fitted[settings.index].probability_map, self.task))
+
+    def _fit_corrections(
+        self,
+        teacher: NoisyStudent,
+        data: RunData,
+        settings: RoundSettings,
+        *,
+        fitted_to: Any,
+        pseudo_labels: PseudoLabels | None,
+    ) -> None:
         self._fitted[settings.index] = fitted_once(
             self._run.corrections_path(settings.index),
             lambda: fit_round(
@@ -185,29 +200,33 @@ class PseudoLabelSteps(PromotedStudent):
                 batch_size=self.inference_batch_size,
                 pseudo_labels=pseudo_labels,
             ),
-            origin=digest(describe([pseudo_labels.digest, corrections])),
+            origin=digest(describe([fitted_to, settings.pseudo_labeling.corrections])),
             strategy=self._strategy,
             before_writing=self._run.lock.check,
         )
-        return pseudo_labels.corrected(RowCorrection(self._fitted[settings.index].probability_map, self.task))
+
+    def _made_by(self, teacher: NoisyStudent, pseudo_labeling: PseudoLabeling) -> dict[str, Any]:
+        """What tells the annotations of a round from those of another teacher."""
+        averaging = pseudo_labeling.averaging
+        teachers = self._teachers.up_to(teacher, averaging.num_teachers)
+        *earlier, digest_of_teacher = [weights_digest(each.network) for each in teachers]
+        made_by: dict[str, Any] = {"teacher": digest_of_teacher, "batch_size": self.inference_batch_size}
+        if earlier or averaging.views:
+            made_by["averaged"] = {"earlier_teachers": earlier, "views": describe(averaging.views)}
+        return made_by
 
     def _store_writer(
         self, teacher: NoisyStudent, pool: Source, pseudo_labeling: PseudoLabeling, round_index: int
     ) -> functools.partial[StoreWriter]:
         """Makes a writer of the store of a round, for a `worker`."""
-        batch_size, averaging = self.inference_batch_size, pseudo_labeling.averaging
-        teachers = self._teachers.up_to(teacher, averaging.num_teachers)
-        *earlier, digest_of_teacher = [weights_digest(each.network) for each in teachers]
-        made_by: dict[str, Any] = {"teacher": digest_of_teacher, "batch_size": batch_size}
-        if earlier or averaging.views:
-            made_by["averaged"] = {"earlier_teachers": earlier, "views": describe(averaging.views)}
+        made_by = self._made_by(teacher, pseudo_labeling)
         if pool.kept_digest is not None:
             made_by["kept"] = pool.kept_digest
         return functools.partial(
             StoreWriter,
             self._run.pseudo_labels_path(round_index),
             made_by=made_by,
-            blocks_per_shard=max(1, self.rows_per_shard // batch_size),
+            blocks_per_shard=max(1, self.rows_per_shard // self.inference_batch_size),
             num_parts=pool.num_parts,
         )
 

@@ -58,7 +58,7 @@ class RoundSteps(PseudoLabelSteps):
         network = self._students.network(settings.index, examples=data.first_examples(), teacher=teacher_network)
         online_teacher = None
         if teacher is not None and settings.pseudo_labeling.annotate == "online":
-            online_teacher = self._online_teacher(teacher, data, settings)
+            online_teacher = self._online_teacher(teacher, settings)
         return self._students.wrap(network, settings.index, noise=settings.noise, online_teacher=online_teacher)
 
     def join(

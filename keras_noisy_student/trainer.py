@@ -306,7 +306,9 @@ class NoisyStudentTrainer(RoundSteps):
         student = self._claimed_student(teacher, data, settings)
         checkpoint = self._run.checkpoints(settings.index).last()
         pseudo_labels, selection = None, None
-        if teacher is not None and settings.pseudo_labeling.annotate != "online":
+        if teacher is not None and settings.pseudo_labeling.annotate == "online":
+            self._correct_online(teacher, data, settings)
+        elif teacher is not None:
             pseudo_labels = self.annotate(teacher, data, settings)
             selection = self.select(pseudo_labels, settings)
             warn_of_majority(selection, data.labels)

@@ -2,14 +2,17 @@
 
 import json
 import pathlib
+import shutil
 
 import keras
 import numpy as np
 import pytest
 
 import keras_noisy_student as kns
+from keras_noisy_student import pseudo_label_steps
 from keras_noisy_student.pseudo_labels.correction import HeldOut
 from keras_noisy_student.pseudo_labels.temperature_scaling import best_temperature
+from keras_noisy_student.storage.json_files import read_json, write_json
 from tests.damage import delete, flip
 from tests.pseudo_labels.test_calibration import reference as calibration_error
 from tests.pseudo_labels.test_temperature_scaling import negative_log_likelihood
@@ -203,11 +206,23 @@ def test_hard_labels_are_corrected_classes(tmp_path):
         np.testing.assert_array_equal(part.y, expected[part.row])
 
 
-def test_online_the_temperature_works_inside_the_step(tmp_path):
+@pytest.fixture(scope="module")
+def online(tmp_path_factory):
+    """A run with online annotation that was stopped when the temperature was fitted, and has gone on with it."""
+    directory = tmp_path_factory.mktemp("online")
     rules = {"corrections": BOTH[:1], "annotate": ("online",), "confidence_threshold": THRESHOLD}
-    trainer = make_trainer(tmp_path, trainer_class=Recording, **rules)
-    record = fit(trainer)[1]
-    teacher = trainer.given_teacher
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_trainer(directory, trainer_class=DiesBeforeTrainingTheStudent, **rules))
+    trainer = make_trainer(directory, **rules)
+    trainer.rules = rules
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pseudo_label_steps, "fit_round", None)
+        trainer.history = fit(trainer)
+    return trainer
+
+
+def test_online_the_temperature_works_inside_the_step(online):
+    trainer, record, teacher = online, online.history[1], online.given_teacher
     power = 1 / best_temperature(HeldOut(teacher(VALIDATION[0]).numpy(), VALIDATION[1]))
     powers = teacher(POOL).numpy().astype("float64") ** power
     expected = powers / powers.sum(axis=-1, keepdims=True)
@@ -215,7 +230,27 @@ def test_online_the_temperature_works_inside_the_step(tmp_path):
     np.testing.assert_allclose(targets, expected, rtol=1e-4)
     np.testing.assert_array_equal(weights, expected.max(axis=-1) > THRESHOLD)
     assert record.calibration_error != record.corrected_calibration_error
-    assert not (tmp_path / "round_01/corrections.json").exists()
+    written = json.loads(pathlib.Path(trainer.directory, "round_01/corrections.json").read_text())
+    assert written["content"]["fitted"]["power"] == pytest.approx(power, rel=1e-6)
+
+
+def test_online_nothing_is_fitted_for_a_finished_round_nor_before_a_run_is_known_to_be_the_same(online, monkeypatch):
+    monkeypatch.setattr(pseudo_label_steps, "fit_round", None)
+    again = fit(make_trainer(online.directory, **online.rules))
+    assert again.to_dict() == online.history.to_dict()
+    with pytest.raises(ValueError, match=r"pseudo_labeling\.confidence_threshold: 0\.6 there, 0\.5 now"):
+        fit(make_trainer(online.directory, **online.rules | {"confidence_threshold": 0.5}))
+
+
+def test_online_corrections_that_were_fitted_to_others_are_fitted_again(online, tmp_path):
+    copied = shutil.copytree(online.directory, tmp_path / "copied")
+    path = copied / "round_01/corrections.json"
+    (copied / "round_01/record.json").unlink()
+    expected, content = path.read_text(), read_json(str(path))
+    write_json(str(path), {"origin": "another teacher", "fitted": content["fitted"] | {"power": 7.0}})
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_trainer(copied, trainer_class=DiesBeforeTrainingTheStudent, **online.rules))
+    assert path.read_text() == expected
 
 
 def test_a_temperature_without_held_out_data_is_refused_before_anything_is_trained(tmp_path):

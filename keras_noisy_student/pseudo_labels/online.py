@@ -1,5 +1,6 @@
 """Online annotation: the teacher labels the clean examples inside the training step, and nothing is stored."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -16,11 +17,15 @@ class OnlineTeacher:
     Args:
         teacher: what annotates.
         pseudo_labeling: soft or hard, temperature, confidence threshold.
-        correction: of its probabilities; none by default.
+        correction: returns that of its probabilities, which may be fitted later than this is made; none by default.
     """
 
     def __init__(
-        self, teacher: Teacher, pseudo_labeling: PseudoLabeling, *, correction: ProbabilityMap | None = None
+        self,
+        teacher: Teacher,
+        pseudo_labeling: PseudoLabeling,
+        *,
+        correction: Callable[[], ProbabilityMap] | None = None,
     ) -> None:
         self._teacher = teacher
         self._pseudo_labeling = pseudo_labeling
@@ -30,6 +35,6 @@ class OnlineTeacher:
         """Returns the targets of a batch, and a weight of 0 for those that are not confident enough, else 1."""
         annotation = self._teacher.annotate(x)
         if self._correction is not None:
-            annotation = self._teacher.task.judge(self._correction(annotation.probabilities))
+            annotation = self._teacher.task.judge(self._correction()(annotation.probabilities))
         weight = tf.cast(annotation.score > self._pseudo_labeling.confidence_threshold, tf.float32)
         return annotated_targets(annotation, self._pseudo_labeling), weight

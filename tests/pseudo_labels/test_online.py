@@ -55,7 +55,7 @@ def test_a_correction_changes_targets_and_weights(choice):
     threshold = float(np.median(corrected.max(axis=-1)))
     rules = PseudoLabeling(choice, confidence_threshold=threshold, annotate="online")
     teacher = Teacher([teacher_network], Classification(NUM_CLASSES))
-    targets, weights = OnlineTeacher(teacher, rules, correction=ProbabilityMap(0.5, log_weights))(x)
+    targets, weights = OnlineTeacher(teacher, rules, correction=lambda: ProbabilityMap(0.5, log_weights))(x)
     if choice == "soft":
         np.testing.assert_allclose(targets, corrected, rtol=1e-5)
     else:
