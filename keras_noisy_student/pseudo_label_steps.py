@@ -157,8 +157,8 @@ class PseudoLabelSteps(PromotedStudent):
     def _annotating(self, teacher: NoisyStudent, pseudo_labeling: PseudoLabeling) -> Teacher:
         """What annotates in a round."""
         averaging = pseudo_labeling.averaging
-        teachers = self._teachers.up_to(teacher, averaging.num_teachers)
-        return Teacher([each.network for each in teachers], self.task, views=averaging.views)
+        networks = self._teachers.up_to(teacher.network, averaging.num_teachers)
+        return Teacher(networks, self.task, views=averaging.views)
 
     def _online_teacher(self, teacher: NoisyStudent, settings: RoundSettings) -> OnlineTeacher:
         """What labels in the training step, by corrections that `_correct_online` has fitted when it is called."""
@@ -208,8 +208,8 @@ class PseudoLabelSteps(PromotedStudent):
     def _made_by(self, teacher: NoisyStudent, pseudo_labeling: PseudoLabeling) -> dict[str, Any]:
         """What tells the annotations of a round from those of another teacher."""
         averaging = pseudo_labeling.averaging
-        teachers = self._teachers.up_to(teacher, averaging.num_teachers)
-        *earlier, digest_of_teacher = [weights_digest(each.network) for each in teachers]
+        networks = self._teachers.up_to(teacher.network, averaging.num_teachers)
+        *earlier, digest_of_teacher = map(weights_digest, networks)
         made_by: dict[str, Any] = {"teacher": digest_of_teacher, "batch_size": self.inference_batch_size}
         if earlier or averaging.views:
             made_by["averaged"] = {"earlier_teachers": earlier, "views": describe(averaging.views)}

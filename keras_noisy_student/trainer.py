@@ -281,7 +281,7 @@ class NoisyStudentTrainer(RoundSteps):
             else:
                 teacher, record = self.run_round(teacher, data, settings)
             records.append(record)
-            self._teachers.add(teacher)
+            self._teachers.add(teacher.network)
             self._promoted(teacher, data.element_spec)
             self._tell(f"{record} (from {self._run.path})" if is_finished else record)
             if self._promotion.ends([record.metrics for record in records]):

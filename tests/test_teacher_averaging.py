@@ -1,6 +1,8 @@
 """Whole runs whose pseudo-labels are the mean of several teachers and views."""
 
+import gc
 import pathlib
+import weakref
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tensorflow as tf
 
 import keras_noisy_student as kns
 from keras_noisy_student.storage.json_files import read_json
-from tests.test_corrections import POOL, fit, make_trainer
+from tests.test_corrections import POOL, Recording, fit, make_trainer
 from tests.test_resume import pseudo_labels
 from tests.toy_data import all_columns
 
@@ -20,9 +22,18 @@ def mirrored(x):
 AVERAGING = kns.TeacherAveraging(num_teachers=2, views=[tf.identity, mirrored])
 
 
+class Remembering(Recording):
+    """Remembers every student for as long as it lives."""
+
+    def train(self, student, *arguments, **keywords):
+        self.living = getattr(self, "living", weakref.WeakSet())
+        self.living.add(student)
+        return super().train(student, *arguments, **keywords)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    trainer = make_trainer(tmp_path_factory.mktemp("whole"), averaging=AVERAGING)
+    trainer = make_trainer(tmp_path_factory.mktemp("whole"), trainer_class=Remembering, averaging=AVERAGING)
     fit(trainer, num_rounds=3)
     return trainer
 
@@ -49,6 +60,11 @@ def test_the_store_tells_what_was_averaged(finished):
     annotation = read_json(f"{finished.directory}/round_02/pseudo_labels/annotation.json")
     before = read_json(f"{finished.directory}/round_01/pseudo_labels/annotation.json")
     assert annotation["averaged"] == {"earlier_teachers": [before["teacher"]], "views": ["identity", "mirrored"]}
+
+
+def test_of_earlier_students_only_the_networks_are_kept(finished):
+    gc.collect()
+    assert set(finished.living) == {finished.student}
 
 
 def test_a_run_that_is_started_again_averages_the_teachers_that_it_restored(finished, tmp_path):
