@@ -37,7 +37,8 @@ class FineTuning:
         ValueError: for a value of a wrong type or out of range.
 
     Example:
-        >>> FineTuning(resolution=475, train_from="block6a", optimizer=keras.optimizers.SGD(0.001, momentum=0.9)).size
+        >>> optimizer = keras.optimizers.SGD(0.001, momentum=0.9)
+        >>> FineTuning(resolution=475, train_from="block6a_expand_conv", optimizer=optimizer).size
         (475, 475)
 
     Reference:

@@ -7,6 +7,7 @@ import os
 import pathlib
 import pkgutil
 import re
+import types
 
 import keras
 import numpy as np
@@ -50,6 +51,25 @@ def test_the_code_of_the_page_on_robustness_runs(tmp_path, monkeypatch):
     exec(compile(block, "robustness.md", "exec"), namespace)
     assert list(namespace["figures"])[:4] == ["accuracy", "mean_corruption_error", "mean_flip_rate", "fgsm_1"]
     assert len(list((tmp_path / "corrupted").iterdir())) == 2 * 75
+
+
+@pytest.mark.slow
+def test_the_code_of_the_page_on_improvements_runs():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "improvements.md").read_text(), flags=re.DOTALL)
+    assert len(blocks) == 3
+    namespace = {}
+    for block in blocks:
+        exec(compile(block, "improvements.md", "exec"), namespace)
+    first, corrected, _ = namespace["history"]
+    assert first.calibration_error is None
+    assert 0 <= corrected.corrected_calibration_error < corrected.calibration_error
+    evidence = types.SimpleNamespace(pool_mean=lambda: np.array([0.5, 0.3, 0.2]))
+    weights = np.exp(namespace["TowardsUniform"]().fit(evidence).log_weights)
+    np.testing.assert_allclose(weights, [1 / 0.5, 1 / 0.3, 1 / 0.2])
+    by_round = namespace["trainer"]
+    thresholds = [by_round._pseudo_labeling(round_index).confidence_threshold for round_index in range(3)]
+    assert thresholds == pytest.approx([0.9, 0.7, 0.5])
+    assert [by_round._noise(round_index).augmentation.magnitude for round_index in range(3)] == [5, 9, 15]
 
 
 @pytest.mark.slow

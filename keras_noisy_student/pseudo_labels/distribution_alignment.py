@@ -1,4 +1,4 @@
-"""`DistributionAlignment`: the classes of the pseudo-labels become as frequent as those of the labelled data."""
+"""`DistributionAlignment`: moves the classes of the pseudo-labels towards the shares they have in the labelled data."""
 
 import dataclasses
 from typing import ClassVar
@@ -16,9 +16,10 @@ class DistributionAlignment(Correction):
     """Multiplies each probability by the share of its class in the labelled data over its mean in the pool.
 
     The products are renormalised. A class that the teacher prefers loses, one that it neglects gains, in the targets as
-    in confidence and class. It is for a pool whose classes are distributed as those of the labelled data. The mean is
-    that over all examples that the round annotates, where the authors average over the last batches; as in their code
-    1e-6 is added to both, so that a class that the teacher never sees has a limit.
+    in confidence and class. One such step moves the mean towards the shares; it need not reach them. It is for a pool
+    whose classes are distributed as those of the labelled data. The mean is that over all examples that the round
+    annotates, where the authors average over the last batches; as in their code 1e-6 is added to both, so that a class
+    that the teacher never sees has a limit.
 
     Example:
         >>> PseudoLabeling(corrections=[TemperatureScaling(), DistributionAlignment()]).corrections

@@ -24,6 +24,13 @@ def test_equals_the_ratio_of_the_authors_code(pool_mean):
     np.testing.assert_allclose(fit(frequencies, pool_mean)(tf.constant(probabilities)), expected, rtol=1e-5)
 
 
+def test_the_mean_moves_towards_the_shares_and_need_not_reach_them():
+    shares, probabilities = np.array([0.5, 0.3, 0.2]), distributions(50)
+    mean = probabilities.mean(0)
+    moved = np.asarray(fit(shares, mean)(tf.constant(probabilities))).mean(0)
+    assert 0.01 < np.abs(moved - shares).sum() < 0.5 * np.abs(mean - shares).sum()
+
+
 def test_a_pool_like_the_labelled_data_stays_as_it_is():
     probabilities = distributions(8)
     mapped = fit([0.5, 0.3, 0.2], [0.5, 0.3, 0.2])(tf.constant(probabilities))
