@@ -81,11 +81,24 @@ def checked_seed(seed: int | None) -> int | None:
     Raises:
         ValueError: when it is no integer of 64 bits.
     """
-    if seed is None:
-        return None
-    if not is_integer(seed, at_least=-_INT64_END) or seed >= _INT64_END:
+    if seed is not None and not _is_seed(seed):
         raise ValueError(f"`seed` must be an integer of 64 bits, or None. Received: seed={seed!r}.")
+    return None if seed is None else int(seed)
+
+
+def checked_fixed_seed(seed: int) -> int:
+    """A seed that figures follow from, as a Python integer: there is no random one.
+
+    Raises:
+        ValueError: when it is no integer of 64 bits.
+    """
+    if not _is_seed(seed):
+        raise ValueError(f"`seed` must be an integer of 64 bits. Received: seed={seed!r}.")
     return int(seed)
+
+
+def _is_seed(seed: Any) -> bool:
+    return is_integer(seed, at_least=-_INT64_END) and seed < _INT64_END
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,14 @@ import pytest
 import tensorflow as tf
 
 import keras_noisy_student as kns
-from keras_noisy_student.argument_checks import Interval, check_choice, checked_seed, is_integer, is_number
+from keras_noisy_student.argument_checks import (
+    Interval,
+    check_choice,
+    checked_fixed_seed,
+    checked_seed,
+    is_integer,
+    is_number,
+)
 
 
 @pytest.mark.parametrize("value", [2, 5, np.int64(2), np.uint8(7)])
@@ -52,6 +59,18 @@ def test_a_seed_becomes_an_integer_of_python(seed):
 
 def test_a_seed_may_be_left_out():
     assert checked_seed(None) is None
+
+
+@pytest.mark.parametrize("seed", [0, -1, 2**63 - 1, -(2**63), np.int32(7)])
+def test_a_fixed_seed_becomes_an_integer_of_python(seed):
+    assert checked_fixed_seed(seed) == seed
+    assert type(checked_fixed_seed(seed)) is int
+
+
+@pytest.mark.parametrize("seed", [None, 2**63, 0.5, True])
+def test_a_fixed_seed_may_not_be_left_out(seed):
+    with pytest.raises(ValueError, match=rf"`seed` must be an integer of 64 bits\. Received: seed={seed}\."):
+        checked_fixed_seed(seed)
 
 
 @pytest.mark.parametrize("seed", [2**63, -(2**63) - 1, 0.5, True, "1", np.array([1, 2])])

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_noisy_student.argument_checks import POSITIVE, checked_seed, is_integer
+from keras_noisy_student.argument_checks import POSITIVE, checked_fixed_seed, is_integer
 from keras_noisy_student.evaluation.image_batches import batches, checked_images, checked_labels
 from keras_noisy_student.evaluation.predictions import Predictor, classes_of_batches, inference
 from keras_noisy_student.noise.seeds import fold, stream_key, uniform
@@ -80,7 +80,8 @@ def pgd_accuracies(
     epsilons: Sequence[float] = EPSILONS,
     num_steps: int = 10,
     step_size: float = 1.0,
-    seed: int | None = 0,
+    random_start: bool = True,
+    seed: int = 0,
     batch_size: int = 128,
 ) -> dict[float, float]:
     """The accuracy under projected gradient descent: steps in each value, up the loss, never beyond `epsilon`.
@@ -93,8 +94,8 @@ def pgd_accuracies(
         epsilons: the largest change of a value, in levels of 255.
         num_steps: 10 in the paper.
         step_size: in levels of 255, 1 in the paper.
-        seed: key of the start, which is uniform within `epsilon` of the image, by its place in `images`. `None` starts
-            at the image.
+        random_start: whether to start at random, uniform within `epsilon` of the image, or at the image itself.
+        seed: key of the random start, with the place of the image in `images`.
         batch_size: images at a time.
 
     Returns:
@@ -118,11 +119,14 @@ def pgd_accuracies(
     if not is_integer(num_steps, at_least=1):
         raise ValueError(f"`num_steps` must be a positive integer. Received: num_steps={num_steps!r}.")
     POSITIVE.check("step_size", step_size)
-    key = None if seed is None else stream_key(int(checked_seed(seed) or 0), "pgd")
+    if not isinstance(random_start, bool):
+        raise ValueError(f"`random_start` must be True or False. Received: random_start={random_start!r}.")
+    key = stream_key(checked_fixed_seed(seed), "pgd")
     gradient = _LossGradient(model, task)
 
     def attack(batch: tf.Tensor, labels_of_batch: tf.Tensor, epsilon: float, first: int) -> tf.Tensor:
-        start = batch if key is None else _random_start(batch, epsilon, fold(key, first + tf.range(len(batch))))
+        keys = fold(key, first + tf.range(len(batch)))
+        start = _random_start(batch, epsilon, keys) if random_start else batch
         return ascended(
             batch, labels_of_batch, gradient, epsilon=epsilon, step_size=step_size, num_steps=num_steps, start=start
         )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_noisy_student.argument_checks import checked_directory, checked_seed
+from keras_noisy_student.argument_checks import checked_directory, checked_fixed_seed
 from keras_noisy_student.evaluation.corruptions import CORRUPTIONS, SEVERITIES, SMALLEST_SIDE, corrupt
 from keras_noisy_student.evaluation.image_batches import batches, checked_images
 from keras_noisy_student.noise.seeds import stream_key
@@ -67,7 +67,7 @@ class CorruptedImages(Mapping[tuple[str, int], tf.data.Dataset]):
         self._directory = path
         self._images = checked_images(images)
         _check_can_be_corrupted(self._images)
-        self._seed = int(checked_seed(seed) or 0)
+        self._seed = checked_fixed_seed(seed)
 
     def __getitem__(self, corruption_and_severity: tuple[str, int]) -> tf.data.Dataset:
         if corruption_and_severity not in set(self):

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_noisy_student.argument_checks import check_choice, checked_seed
+from keras_noisy_student.argument_checks import check_choice, checked_fixed_seed
 from keras_noisy_student.evaluation.image_batches import batches, check_batch_size, checked_images
 from keras_noisy_student.evaluation.normalization import mean_rate
 from keras_noisy_student.evaluation.perturbations import (
@@ -58,7 +58,7 @@ def flip_rates(
     """
     check_choice("strengths", strengths, tuple(STRENGTHS))
     check_batch_size(batch_size)
-    seed = int(checked_seed(seed) or 0)
+    seed = checked_fixed_seed(seed)
     images = checked_images(images)
     _check_can_be_perturbed(images)
     function = inference(model)

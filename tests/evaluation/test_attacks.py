@@ -68,16 +68,16 @@ def test_a_function_is_attacked_like_a_model():
     assert fgsm_accuracies(linear_function, IMAGES, LABELS, task=TASK, epsilons=EPSILONS) == EXPECTED
 
 
-@pytest.mark.parametrize("seed", [0, 1, None])
-def test_pgd_reaches_the_closed_form_when_it_has_the_steps(seed):
+@pytest.mark.parametrize("arguments", [{"seed": 0}, {"seed": 1}, {"random_start": False}])
+def test_pgd_reaches_the_closed_form_when_it_has_the_steps(arguments):
     # From the far side of the ball, 32 steps reach the near one.
-    accuracies = pgd_accuracies(linear_model(), IMAGES, LABELS, task=TASK, epsilons=EPSILONS, num_steps=32, seed=seed)
+    accuracies = pgd_accuracies(linear_model(), IMAGES, LABELS, task=TASK, epsilons=EPSILONS, num_steps=32, **arguments)
     assert accuracies == EXPECTED
 
 
 def test_pgd_goes_no_further_than_its_steps():
     accuracies = pgd_accuracies(
-        linear_model(), IMAGES, LABELS, task=TASK, epsilons=[16], num_steps=4, step_size=0.5, seed=None
+        linear_model(), IMAGES, LABELS, task=TASK, epsilons=[16], num_steps=4, step_size=0.5, random_start=False
     )
     assert accuracies == {16: EXPECTED[2]}
 
@@ -151,7 +151,9 @@ def test_a_model_whose_probabilities_are_0_and_1_has_a_gradient_of_0(attack):
         ({"labels": [*LABELS, 0]}, "`labels` must be one per image. Received: 41 labels for 40 images"),
         ({"num_steps": 0}, "`num_steps` must be a positive integer. Received: num_steps=0"),
         ({"step_size": 0}, "`step_size` must be in (0, inf). Received: step_size=0"),
-        ({"seed": "a"}, "`seed` must be an integer"),
+        ({"seed": "a"}, "`seed` must be an integer of 64 bits. Received: seed='a'"),
+        ({"seed": None}, "`seed` must be an integer of 64 bits. Received: seed=None"),
+        ({"random_start": None}, "`random_start` must be True or False. Received: random_start=None"),
         ({"batch_size": -1}, "`batch_size` must be a positive integer"),
     ],
 )

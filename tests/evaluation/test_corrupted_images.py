@@ -110,8 +110,9 @@ def test_images_that_cannot_be_corrupted_are_refused(tmp_path, given, received):
 
 
 def test_other_arguments_are_checked(tmp_path):
-    with pytest.raises(ValueError, match=r"`seed` must be an integer"):
-        CorruptedImages(tmp_path, IMAGES, seed=0.5)
+    for seed in (0.5, None):
+        with pytest.raises(ValueError, match=rf"`seed` must be an integer of 64 bits\. Received: seed={seed}\."):
+            CorruptedImages(tmp_path, IMAGES, seed=seed)
     with pytest.raises(ValueError, match=r"`directory` must be a path"):
         CorruptedImages(3, IMAGES)
     with pytest.raises(ValueError, match=r"`directory` must be a path"):

@@ -120,7 +120,8 @@ def test_other_classes_are_refused(classes, compare_with, message):
     ("arguments", "message"),
     [
         ({"strengths": "cifar"}, '`strengths` must be "cifar10_p" or "imagenet_p"'),
-        ({"seed": 0.5}, "`seed` must be an integer"),
+        ({"seed": 0.5}, "`seed` must be an integer of 64 bits. Received: seed=0.5"),
+        ({"seed": None}, "`seed` must be an integer of 64 bits. Received: seed=None"),
         ({"batch_size": 0}, "`batch_size` must be a positive integer"),
         ({"images": grey([1])[..., :1]}, "must be uint8 with 3 channels. Received: dtype uint8, shape (1, 4, 4, 1)"),
         ({"images": grey([1]).astype("float32")}, "Received: dtype float32"),
