@@ -3,8 +3,8 @@
 import dataclasses
 import functools
 import hashlib
-import importlib.metadata
 import itertools
+import os
 import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -60,7 +60,7 @@ class CorruptedImages(Mapping[tuple[str, int], tf.data.Dataset]):
         Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
     """
 
-    def __init__(self, directory: str, images: Any, *, seed: int = 0) -> None:
+    def __init__(self, directory: str | os.PathLike[str], images: Any, *, seed: int = 0) -> None:
         path = checked_directory(directory)
         if path is None:
             raise ValueError("`directory` must be a path. Received: directory=None.")
@@ -106,8 +106,7 @@ class CorruptedImages(Mapping[tuple[str, int], tf.data.Dataset]):
             for position, image in enumerate(images)
         )
         sha256 = write_tensors(path, _blocks(corrupted))
-        written = _Stored(self._digest, self._seed, importlib.metadata.version("imagecorruptions-imaug"), sha256)
-        write_json(description, dataclasses.asdict(written))
+        write_json(description, dataclasses.asdict(_Stored(self._digest, self._seed, sha256)))
 
     def _check(self, path: str, description: str) -> None:
         try:
@@ -130,13 +129,11 @@ class _Stored:
     Args:
         images: checksum of the images that were corrupted.
         seed: see `CorruptedImages`.
-        library_version: of imagecorruptions-imaug.
         sha256: checksum of the file.
     """
 
     images: str
     seed: int
-    library_version: str
     sha256: str
 
 
