@@ -13,6 +13,7 @@ from keras_noisy_student.pseudo_labels.correction import Correction, Evidence, H
 from keras_noisy_student.pseudo_labels.fitted_corrections import FittedCorrections
 from keras_noisy_student.pseudo_labels.probability_map import ProbabilityMap
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
+from keras_noisy_student.pseudo_labels.targets import decode, encode
 from keras_noisy_student.pseudo_labels.teacher import Teacher
 from keras_noisy_student.tasks.task import Task
 
@@ -31,25 +32,27 @@ def fit_corrections(
         corrections: of the round.
         task: judges probabilities.
         labels: class ids of the labelled examples.
-        held_out: what the teacher says of the validation data, where there is any.
+        held_out: what the teacher says of the validation data, where there is any; fitted to is what the store would
+            keep of it, if that is what will be corrected.
         pseudo_labels: the annotated pool; `None` for online annotation.
 
     Raises:
         ValueError: when a correction asks for what is not there, or returns no map for these classes.
     """
     frequencies = np.bincount(labels, minlength=task.num_classes) / len(labels)
+    seen = held_out if held_out is None or pseudo_labels is None else _as_stored(held_out, task)
     fitted = ProbabilityMap()
     for correction in corrections:
         evidence = Evidence(
             frequencies,
-            held_out=functools.partial(_held_out_after, fitted, held_out),
+            held_out=functools.partial(_held_out_after, fitted, seen),
             pool_mean=functools.partial(_pool_mean_after, fitted, pseudo_labels, task),
         )
         fitted = fitted.then(_checked(correction.fit(evidence), correction, task.num_classes))
     before, after = None, None
     if held_out is not None:
         before = _calibration_error(held_out, task)
-        after = _calibration_error(_held_out_after(fitted, held_out), task)
+        after = _calibration_error(_held_out_after(fitted, seen), task)
     return FittedCorrections(fitted.power, list(fitted.log_weights), before, after)
 
 
@@ -73,6 +76,11 @@ def annotate_held_out(teacher: Teacher, batches: tf.data.Dataset) -> HeldOut:
             f"`validation_data`, the first at row {wrong[0]}. Look for NaN in that example."
         )
     return held_out
+
+
+def _as_stored(held_out: HeldOut, task: Task) -> HeldOut:
+    stored = decode(encode(tf.constant(held_out.probabilities)), task.num_classes)
+    return held_out._replace(probabilities=stored.numpy())
 
 
 def _held_out_after(before: ProbabilityMap, held_out: HeldOut | None) -> HeldOut:

@@ -12,7 +12,7 @@ from keras_noisy_student.pseudo_labels.temperature_scaling import TemperatureSca
 from keras_noisy_student.tasks.classification import Classification
 from tests.pseudo_labels.test_calibration import reference as calibration_error
 from tests.pseudo_labels.test_probability_map import reference as mapped
-from tests.pseudo_labels.test_temperature_scaling import negative_log_likelihood
+from tests.pseudo_labels.test_temperature_scaling import negative_log_likelihood, overconfident
 from tests.toy_data import NUM_CLASSES, NUM_FEATURES, distributions, features, labels, network
 
 TASK = Classification(NUM_CLASSES)
@@ -68,6 +68,29 @@ def test_each_is_fitted_on_what_those_before_it_left():
     power = 1 / best_of_grid(aligned)
     assert fitted.power == pytest.approx(power, rel=5e-3)
     np.testing.assert_allclose(fitted.log_weights, power * weights_of(pool), atol=5e-3)
+
+
+def test_where_labels_are_stored_the_temperature_is_that_of_what_is_stored():
+    num_classes, num_stored = 100, 64
+    held_out = overconfident(3.0, num_examples=50, num_classes=num_classes)
+    exact = held_out.probabilities
+    stored = exact.astype("float64")
+    for row in stored:
+        rest = np.argsort(row)[:-num_stored]
+        row[rest] = row[rest].mean()
+    arguments = {"labels": np.arange(num_classes), "held_out": held_out}
+    online, of_store = (
+        fit_corrections([TemperatureScaling()], Classification(num_classes), pseudo_labels=pool, **arguments)
+        for pool in (None, Store(exact))
+    )
+    assert online.power == pytest.approx(1 / best_of_grid(held_out), rel=2e-3)
+    assert of_store.power == pytest.approx(1 / best_of_grid(HeldOut(stored, held_out.labels)), rel=2e-3)
+    assert abs(of_store.power / online.power - 1) > 0.02
+    after = mapped(stored, of_store.power, 0.0)
+    is_correct = after.argmax(axis=-1) == held_out.labels
+    expected = [calibration_error(p.max(axis=-1), is_correct, 15) for p in (exact, after)]
+    found = [of_store.calibration_error, of_store.corrected_calibration_error]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_the_calibration_error_is_told_before_and_after_all_of_them():
