@@ -42,15 +42,18 @@ def runs(modules, sets, tmp_path):
         """Compiles sooner."""
 
         def noise(self, magnitude):
-            return kns.Noise(dropout_rate=magnitude / 20)
+            return kns.Noise(dropout_rate=magnitude / 100)
 
     preset = WithoutImageNoise(
         **{
             **vars(modules["cifar10_presets"].QUICK),
+            "batch_size": 8,
             "widen_factor": 0.25,
             "larger_widen_factor": 0.5,
-            "teacher_steps": 80,
-            "student_steps": 2,
+            "teacher_steps": 150,
+            "student_steps": 20,
+            "learning_rate": 0.02,
+            "student_learning_rate": 0.005,
             "pseudo_labeling": kns.PseudoLabeling(),
         }
     )
