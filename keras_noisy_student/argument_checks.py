@@ -26,6 +26,16 @@ def is_number(value: Any) -> bool:
         return False
 
 
+def check_count(name: str, value: Any, *, at_least: int = 1) -> None:
+    """Raises a `ValueError` that names the argument when `value` is no integer from `at_least` on.
+
+    Nor may it be too large for a float, which steps and rates are computed with.
+    """
+    if not is_integer(value, at_least=at_least) or not is_number(value):
+        expected = "a positive integer" if at_least == 1 else f"an integer of at least {at_least}"
+        raise ValueError(f"`{name}` must be {expected}. Received: {name}={value!r}.")
+
+
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     """Raises a `ValueError` that names the argument when `value` is none of the names.
 

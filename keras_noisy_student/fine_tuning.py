@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_noisy_student.argument_checks import is_integer
+from keras_noisy_student.argument_checks import check_count, is_integer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +54,10 @@ class FineTuning:
     steps_per_epoch: int | None = None
 
     def __post_init__(self) -> None:
-        self._check_is_count("epochs", self.epochs)
+        check_count("epochs", self.epochs)
         for name in ("batch_size", "steps_per_epoch"):
             if getattr(self, name) is not None:
-                self._check_is_count(name, getattr(self, name))
+                check_count(name, getattr(self, name))
         self._check_resolution()
         if self.train_from is not None and not isinstance(self.train_from, str):
             raise ValueError(
@@ -82,10 +82,6 @@ class FineTuning:
         """
         own_batch_size = self.batch_size or batch_size
         return own_batch_size, self.steps_per_epoch or max(1, num_labeled // own_batch_size)
-
-    def _check_is_count(self, name: str, value: Any) -> None:
-        if not is_integer(value, at_least=1):
-            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
 
     def _check_resolution(self) -> None:
         value = self.resolution

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import keras
 
-from keras_noisy_student.argument_checks import POSITIVE, check_takes, is_integer
+from keras_noisy_student.argument_checks import POSITIVE, check_count, check_takes, is_integer
 from keras_noisy_student.fine_tuning import FineTuning
 from keras_noisy_student.joint_batch import num_pseudo_labeled
 from keras_noisy_student.noise.noise import Noise
@@ -162,10 +162,7 @@ def _check_follows_a_selection(settings: RoundSettings, before: RoundSettings) -
 
 
 def _check_fits(settings: RoundSettings, num_labeled: int, steps_per_execution: int) -> None:
-    if not is_integer(steps_per_execution, at_least=1):
-        raise ValueError(
-            f"`steps_per_execution` must be a positive integer. Received: steps_per_execution={steps_per_execution!r}."
-        )
+    check_count("steps_per_execution", steps_per_execution)
     if settings.index > 0:
         _ = settings.num_pseudo_labeled
     steps = {"": (settings.batch_size, settings.steps_per_epoch)}

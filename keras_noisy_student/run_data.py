@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_noisy_student.argument_checks import is_integer
+from keras_noisy_student.argument_checks import check_count, is_integer
 from keras_noisy_student.data_checks import evaluation_source, labeled_source, read_labels, same_examples_source
 from keras_noisy_student.given_data import reading
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
@@ -93,8 +93,7 @@ class RunData:
 
 
 def _unlabeled_source(unlabeled: Any, labeled_spec: Any, pool_shards: Any) -> Source:
-    if not is_integer(pool_shards, at_least=1):
-        raise ValueError(f"`pool_shards` must be a positive integer. Received: pool_shards={pool_shards!r}.")
+    check_count("pool_shards", pool_shards)
     return same_examples_source(unlabeled, labeled_spec, num_shards=int(pool_shards), name="unlabeled")
 
 

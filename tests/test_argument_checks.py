@@ -12,6 +12,7 @@ import keras_noisy_student as kns
 from keras_noisy_student.argument_checks import (
     Interval,
     check_choice,
+    check_count,
     checked_fixed_seed,
     checked_seed,
     is_integer,
@@ -33,6 +34,23 @@ def test_numbers_are_finite():
     assert is_number(0.5)
     assert is_number(np.float32(1))
     assert not any(is_number(value) for value in (math.nan, math.inf, 10**400, "1", None, True))
+
+
+@pytest.mark.parametrize(("value", "at_least"), [(1, 1), (np.int64(5), 1), (0, 0), (7, 2)])
+def test_counts_are_integers_from_the_least_one_on(value, at_least):
+    check_count("epochs", value, at_least=at_least)
+
+
+@pytest.mark.parametrize(
+    ("value", "at_least", "expected"),
+    [
+        *[(value, 1, "a positive integer") for value in (0, -1, 1.0, True, "2", None, 10**400)],
+        (1, 2, "an integer of at least 2"),
+    ],
+)
+def test_other_counts_are_refused(value, at_least, expected):
+    with pytest.raises(ValueError, match=rf"^`epochs` must be {expected}\. Received: epochs={value!r}\.$"):
+        check_count("epochs", value, at_least=at_least)
 
 
 def test_a_name_out_of_several_is_taken():

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_noisy_student.argument_checks import POSITIVE, checked_fixed_seed, is_integer
+from keras_noisy_student.argument_checks import POSITIVE, check_count, checked_fixed_seed
 from keras_noisy_student.evaluation.image_batches import batches, checked_images, checked_labels
 from keras_noisy_student.evaluation.predictions import Predictor, classes_of_batches, inference
 from keras_noisy_student.noise.seeds import fold, stream_key, uniform
@@ -116,8 +116,7 @@ def pgd_accuracies(
     Reference:
         Madry et al. 2017, https://arxiv.org/abs/1706.06083
     """
-    if not is_integer(num_steps, at_least=1):
-        raise ValueError(f"`num_steps` must be a positive integer. Received: num_steps={num_steps!r}.")
+    check_count("num_steps", num_steps)
     POSITIVE.check("step_size", step_size)
     if not isinstance(random_start, bool):
         raise ValueError(f"`random_start` must be True or False. Received: random_start={random_start!r}.")

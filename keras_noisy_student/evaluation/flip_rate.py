@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_noisy_student.argument_checks import check_choice, checked_fixed_seed
-from keras_noisy_student.evaluation.image_batches import batches, check_batch_size, checked_images
+from keras_noisy_student.argument_checks import check_choice, check_count, checked_fixed_seed
+from keras_noisy_student.evaluation.image_batches import batches, checked_images
 from keras_noisy_student.evaluation.normalization import mean_rate
 from keras_noisy_student.evaluation.perturbations import (
     COMPARED_WITH_THE_FIRST_FRAME,
@@ -57,7 +57,7 @@ def flip_rates(
         Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
     """
     check_choice("strengths", strengths, tuple(STRENGTHS))
-    check_batch_size(batch_size)
+    check_count("batch_size", batch_size)
     seed = checked_fixed_seed(seed)
     images = checked_images(images)
     _check_can_be_perturbed(images)

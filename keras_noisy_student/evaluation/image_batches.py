@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_noisy_student.argument_checks import is_integer
+from keras_noisy_student.argument_checks import check_count
 from keras_noisy_student.given_data import check_dataset, checked_arrays, reading
 
 
@@ -44,18 +44,12 @@ def batches(images: tf.data.Dataset | np.ndarray, *, batch_size: int) -> Iterato
     Raises:
         ValueError: for a batch size that is no positive integer, or a data set that cannot be read.
     """
-    check_batch_size(batch_size)
+    check_count("batch_size", batch_size)
     if isinstance(images, tf.data.Dataset):
         with reading("images"):
             yield from images.batch(batch_size).as_numpy_iterator()
     else:
         yield from (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-
-
-def check_batch_size(batch_size: Any) -> None:
-    """Raises a `ValueError` when `batch_size` is no positive integer."""
-    if not is_integer(batch_size, at_least=1):
-        raise ValueError(f"`batch_size` must be a positive integer. Received: batch_size={batch_size!r}.")
 
 
 def checked_labels(labels: Any) -> np.ndarray:

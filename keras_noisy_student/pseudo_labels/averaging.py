@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from keras_noisy_student.argument_checks import is_integer
+from keras_noisy_student.argument_checks import check_count
 
 View = Callable[[Any], Any]
 """From a clean batch of inputs to another one of as many examples."""
@@ -39,10 +39,7 @@ class TeacherAveraging:
     views: Sequence[View] = ()
 
     def __post_init__(self) -> None:
-        if not is_integer(self.num_teachers, at_least=1):
-            raise ValueError(
-                f"`num_teachers` must be a positive integer. Received: num_teachers={self.num_teachers!r}."
-            )
+        check_count("num_teachers", self.num_teachers)
         if not isinstance(self.views, list | tuple) or not all(callable(view) for view in self.views):
             raise ValueError(
                 "`views` must be a sequence of functions of a batch of inputs, such as (tf.identity, "

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_noisy_student.argument_checks import is_integer
+from keras_noisy_student.argument_checks import check_count
 
 
 def expected_calibration_error(confidence: np.ndarray, is_correct: np.ndarray, *, num_bins: int = 15) -> float:
@@ -26,8 +26,7 @@ def expected_calibration_error(confidence: np.ndarray, is_correct: np.ndarray, *
     Reference:
         Guo et al. 2017, On calibration of modern neural networks, arXiv 1706.04599, section 2.
     """
-    if not is_integer(num_bins, at_least=1):
-        raise ValueError(f"`num_bins` must be a positive integer. Received: num_bins={num_bins!r}.")
+    check_count("num_bins", num_bins)
     if confidence.ndim != 1 or confidence.shape != is_correct.shape or not len(confidence):
         raise ValueError(
             "`confidence` and `is_correct` must be of one shape (examples,), with at least one example. Received: "

@@ -9,7 +9,7 @@ from typing import Literal
 
 import keras
 
-from keras_noisy_student.argument_checks import check_choice, is_integer
+from keras_noisy_student.argument_checks import check_choice, check_count, is_integer
 from keras_noisy_student.fine_tuning import FineTuning
 from keras_noisy_student.joint_batch import LossReduction
 from keras_noisy_student.noise.compose import Compose
@@ -20,7 +20,6 @@ from keras_noisy_student.noise.rand_augment import RandAugment
 from keras_noisy_student.noise.random_flip import RandomFlip
 from keras_noisy_student.noise.random_resized_crop import RandomResizedCrop
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
-from keras_noisy_student.recipes.counts import check_counts
 from keras_noisy_student.recipes.paper_optimizer import paper_optimizer
 from keras_noisy_student.recipes.rmsprop_with_l2 import RMSpropWithL2
 from keras_noisy_student.recipes.warm_up_staircase import WarmUpStaircase
@@ -139,7 +138,8 @@ def optimizer(*, batch_size: int = BATCH_SIZE, epochs: int = 350, num_labeled: i
         >>> optimizer(batch_size=512).get_config()["learning_rate"]["config"]["peak"]
         0.032
     """
-    check_counts(batch_size=batch_size, epochs=epochs, num_labeled=num_labeled)
+    for name, count in (("batch_size", batch_size), ("epochs", epochs), ("num_labeled", num_labeled)):
+        check_count(name, count)
     steps_per_epoch = num_labeled / batch_size
     schedule = WarmUpStaircase(
         _PEAK_FOR_2048 * batch_size / 2048,
@@ -189,7 +189,8 @@ def fine_tuning(name: str, *, batch_size: int = BATCH_SIZE, num_labeled: int = N
         (800, 800)
     """
     scaling = scaling_of(name)
-    check_counts(batch_size=batch_size, num_labeled=num_labeled)
+    check_count("batch_size", batch_size)
+    check_count("num_labeled", num_labeled)
     if scaling.test_image_size == scaling.image_size:
         return None
     learning_rate = _PEAK_FOR_2048 * batch_size / 2048 * _DECAY_RATE**_NUM_FALLS

@@ -8,6 +8,7 @@ import math
 
 import keras
 
+from keras_noisy_student.argument_checks import check_count
 from keras_noisy_student.joint_batch import LossReduction
 from keras_noisy_student.noise.compose import Compose
 from keras_noisy_student.noise.cutout import Cutout
@@ -16,7 +17,6 @@ from keras_noisy_student.noise.op_settings import OpSettings
 from keras_noisy_student.noise.pad_crop import PadCrop
 from keras_noisy_student.noise.rand_augment import RandAugment
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
-from keras_noisy_student.recipes.counts import check_counts
 from keras_noisy_student.recipes.paper_optimizer import paper_optimizer
 from keras_noisy_student.recipes.rmsprop_with_l2 import RMSpropWithL2
 from keras_noisy_student.recipes.warm_up_staircase import WarmUpStaircase
@@ -113,7 +113,8 @@ def optimizer(
         >>> optimizer().get_config()["learning_rate"]["config"]["peak"]
         0.008
     """
-    check_counts(batch_size=batch_size, num_steps=num_steps, num_labeled=num_labeled)
+    for name, count in (("batch_size", batch_size), ("num_steps", num_steps), ("num_labeled", num_labeled)):
+        check_count(name, count)
     steps_per_epoch = num_labeled / batch_size
     warm_up_steps = _WARM_UP_EPOCHS * steps_per_epoch
     if num_steps <= warm_up_steps:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_noisy_student.argument_checks import is_integer, is_number
+from keras_noisy_student.argument_checks import check_count, is_number
 from keras_noisy_student.students.scaling import scaling_of
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -67,13 +67,9 @@ def efficientnet(
         Tan and Le 2019, arXiv 1905.11946; L0 to L2: Xie et al. 2019, arXiv 1911.04252.
     """
     scaling = scaling_of(name)
-    if not is_integer(num_classes, at_least=2):
-        raise ValueError(f"`num_classes` must be an integer of at least 2. Received: num_classes={num_classes!r}.")
+    check_count("num_classes", num_classes, at_least=2)
     image_size = scaling.image_size if image_size is None else image_size
-    if not is_integer(image_size, at_least=_SMALLEST_IMAGE_SIZE):
-        raise ValueError(
-            f"`image_size` must be an integer of at least {_SMALLEST_IMAGE_SIZE}. Received: image_size={image_size!r}."
-        )
+    check_count("image_size", image_size, at_least=_SMALLEST_IMAGE_SIZE)
     for argument, flag in (("small_images", small_images), ("from_logits", from_logits)):
         if not isinstance(flag, bool):
             raise ValueError(f"`{argument}` must be True or False. Received: {argument}={flag!r}.")

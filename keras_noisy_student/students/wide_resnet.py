@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_noisy_student.argument_checks import FROM_0_BELOW_1, is_integer, is_number
+from keras_noisy_student.argument_checks import FROM_0_BELOW_1, check_count, is_integer, is_number
 from keras_noisy_student.noise.stochastic_depth import StochasticDepth
 
 _STAGE_WIDTHS = (16, 32, 64)
@@ -53,15 +53,10 @@ def wide_resnet(
         raise ValueError(f"`depth` must be 10, 16, 22, 28, ...: 6 n + 4. Received: depth={depth!r}.")
     if not is_number(widen_factor) or round(_STAGE_WIDTHS[0] * widen_factor) < 1:
         raise ValueError(f"`widen_factor` must be a number of at least 1/16. Received: widen_factor={widen_factor!r}.")
-    if not is_integer(num_classes, at_least=2):
-        raise ValueError(f"`num_classes` must be an integer of at least 2. Received: num_classes={num_classes!r}.")
-    if not is_integer(image_size, at_least=_SMALLEST_IMAGE_SIZE):
-        raise ValueError(
-            f"`image_size` must be an integer of at least {_SMALLEST_IMAGE_SIZE}. Received: image_size={image_size!r}."
-        )
+    check_count("num_classes", num_classes, at_least=2)
+    check_count("image_size", image_size, at_least=_SMALLEST_IMAGE_SIZE)
     FROM_0_BELOW_1.check("batch_norm_momentum", batch_norm_momentum)
-    if not is_integer(first_stride, at_least=1):
-        raise ValueError(f"`first_stride` must be a positive integer. Received: first_stride={first_stride!r}.")
+    check_count("first_stride", first_stride)
     if not isinstance(from_logits, bool):
         raise ValueError(f"`from_logits` must be True or False. Received: from_logits={from_logits!r}.")
     network = _WideResNet(float(batch_norm_momentum))

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_noisy_student.argument_checks import FROM_0_BELOW_1, is_integer
+from keras_noisy_student.argument_checks import FROM_0_BELOW_1, check_count
 from keras_noisy_student.tasks.task import Annotation, Task
 
 _SUM_TOLERANCE = 1e-2
@@ -40,10 +40,7 @@ class Classification(Task):
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        if not is_integer(self.num_classes, at_least=2):
-            raise ValueError(
-                f"`num_classes` must be an integer of at least 2. Received: num_classes={self.num_classes!r}."
-            )
+        check_count("num_classes", self.num_classes, at_least=2)
         FROM_0_BELOW_1.check("label_smoothing", self.label_smoothing)
 
     def check_labels(self, labels: np.ndarray) -> None:
