@@ -10,6 +10,7 @@ from keras_noisy_student.noise import seeds
 from keras_noisy_student.sources.array_source import shuffled_places
 from keras_noisy_student.sources.sharded_source import chained
 from keras_noisy_student.sources.source import IsWanted, Source, check_keeps_some
+from keras_noisy_student.sources.stream_source import StreamSource
 
 _ENDLESS = np.iinfo(np.int64).max
 _BLOCK = 1024
@@ -55,7 +56,8 @@ class ConcatenatedSource(Source):
     def shuffled_batches(self, batch_size: int, *, key: int, first_batch: int = 0) -> tf.data.Dataset:
         """Each source in passes of its own, mixed at random: in each pass over all, every example comes once.
 
-        A source whose size is not known is read once beforehand, to count its examples.
+        A source whose size is not known is read once beforehand, to count its examples. Streams share one shuffle
+        buffer's memory.
         """
         sizes = self._sizes()
         ends, total = tf.constant(np.cumsum(sizes), tf.int64), sum(sizes)
@@ -77,7 +79,7 @@ class ConcatenatedSource(Source):
         streams = [
             _examples(source, batch_size, key=seeds.fold(key, place), first=int(num), first_row=first_row)
             for place, (source, num, first_row) in enumerate(
-                zip(self._sources, num_read, self._first_rows_or_from(sizes), strict=True)
+                zip(self._sharing_buffer(), num_read, self._first_rows_or_from(sizes), strict=True)
             )
         ]
         choices = tf.data.Dataset.range(first, _ENDLESS).batch(_BLOCK).map(chosen).unbatch()
@@ -121,6 +123,13 @@ class ConcatenatedSource(Source):
 
     def _first_rows_or_from(self, sizes: Sequence[int]) -> Sequence[int]:
         return _starts(sizes) if self._first_rows is None else self._first_rows
+
+    def _sharing_buffer(self) -> list[Source]:
+        num_streams = sum(isinstance(source, StreamSource) for source in self._sources)
+        return [
+            source.sharing_buffer(num_streams) if isinstance(source, StreamSource) else source
+            for source in self._sources
+        ]
 
     def _sizes(self) -> list[int]:
         return [_count(source) if source.num_rows is None else source.num_rows for source in self._sources]

@@ -1,5 +1,6 @@
 """`StreamSource`: examples read from a `tf.data.Dataset`, in order or through a shuffle buffer."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ class StreamSource(Source):
         self._numbered = numbered
         self.num_rows = num_rows
         self.element_spec = numbered.element_spec[1]
+        self._num_sharing = 1
 
     def batches(self, batch_size: int) -> tf.data.Dataset:
         """All examples once, in order."""
@@ -38,7 +40,7 @@ class StreamSource(Source):
 
     def shuffled_batches(self, batch_size: int, *, key: int, first_batch: int = 0) -> tf.data.Dataset:
         """Each pass reads the whole data set through a shuffle buffer with a seed of its own."""
-        buffer = shuffle_buffer(self.element_spec)
+        buffer = shuffle_buffer(self.element_spec, num_sharing=self._num_sharing)
         first = first_batch * batch_size
         passes_before = first // self.num_rows if self.num_rows else 0
         position = passes_before * (self.num_rows or 0)
@@ -54,6 +56,12 @@ class StreamSource(Source):
         passes = tf.data.Dataset.range(passes_before, _ENDLESS).flat_map(one_pass)
         batches = passes.skip(first - position).batch(batch_size, drop_remainder=True)
         return batches.enumerate(start=first_batch).map(placed)
+
+    def sharing_buffer(self, num_sharing: int) -> "StreamSource":
+        """The same examples, with the share of the shuffle buffer that is left where so many streams are mixed."""
+        source = copy.copy(self)
+        source._num_sharing = num_sharing
+        return source
 
     def selected(self, repeats: np.ndarray, columns: tf.data.Dataset, *, part_rows: Sequence[int]) -> "StreamSource":
         """Drops, pairs and repeats row by row; the shuffle buffer then spreads the copies apart."""
@@ -99,12 +107,12 @@ def _beside_columns(numbered: tuple[tf.Tensor, Any], columns: Any) -> tuple[tf.T
     return row, (example, columns)
 
 
-def shuffle_buffer(element_spec: Any) -> int:
-    """How many examples fit the shuffle buffer: 512 MiB of them, at most 65,536."""
+def shuffle_buffer(element_spec: Any, *, num_sharing: int = 1) -> int:
+    """How many examples fit the shuffle buffer: 512 MiB of them, divided among those that share it; at most 65,536."""
     example_bytes: int = sum(
         (spec.shape.num_elements() or 1) * spec.dtype.size for spec in tf.nest.flatten(element_spec)
     )
-    return max(1, min(_MAX_SHUFFLE_BUFFER, _SHUFFLE_BUFFER_BYTES // example_bytes))
+    return max(1, min(_MAX_SHUFFLE_BUFFER, _SHUFFLE_BUFFER_BYTES // num_sharing // example_bytes))
 
 
 def _of_length(dataset: tf.data.Dataset, length: int) -> tf.data.Dataset:

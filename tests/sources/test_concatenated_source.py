@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_noisy_student.data_checks import same_examples_source
+from keras_noisy_student.sources import stream_source
 from keras_noisy_student.sources.concatenated_source import ConcatenatedSource
 from keras_noisy_student.sources.given_source import as_source
 
@@ -55,6 +56,20 @@ def test_pools_are_mixed_by_their_sizes_all_along_a_pass():
     shares = x.numpy().reshape(20, 200).mean(axis=1)
     assert shares.mean() == 0.25
     assert np.abs(shares - 0.25).max() < 5 * np.sqrt(0.25 * 0.75 / 200)
+
+
+def test_streams_share_the_memory_of_one_shuffle_buffer(monkeypatch):
+    """A buffer of two examples shuffles one stream; two streams have one each, which leaves both in their order."""
+    monkeypatch.setattr(stream_source, "_SHUFFLE_BUFFER_BYTES", 2 * SPEC.dtype.size)
+    streams = [as_dataset(np.arange(20)), lambda num_shards, shard: as_dataset(np.arange(20 * (shard < 1)))]
+
+    def is_in_order(pools):
+        ((_, rows, _),) = _pool([np.arange(4), *pools]).shuffled_batches(4 + 20 * len(pools), key=KEY).take(1)
+        of_each = [rows[(rows >= start) & (rows < start + 20)] for start in (4, 24)[: len(pools)]]
+        return [bool((np.diff(of_one) > 0).all()) for of_one in of_each]
+
+    assert is_in_order(streams) == [True, True]
+    assert is_in_order(streams[:1]) == [False]
 
 
 def test_a_pool_of_which_nothing_is_selected_is_left_out():

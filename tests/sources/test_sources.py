@@ -322,6 +322,11 @@ def test_the_shuffle_buffer_fits_512_mebibytes(spec, expected):
     assert shuffle_buffer(spec) == expected
 
 
+def test_streams_that_share_a_shuffle_buffer_fit_512_mebibytes_together():
+    spec = tf.TensorSpec((1 << 20,), tf.uint8)
+    assert [shuffle_buffer(spec, num_sharing=num) for num in (1, 2, 3, 1000)] == [512, 256, 170, 1]
+
+
 def test_a_selection_from_arrays_holds_only_the_columns_that_are_used():
     blocks = []
 
