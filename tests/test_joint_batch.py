@@ -41,6 +41,12 @@ def test_a_weight_of_0_leaves_the_number_of_rows_as_it_is():
     assert float(joint_loss(losses, weights, reduction="sum_of_means")) == 6
 
 
+def test_weights_of_one_over_the_ratio_give_the_plain_sum_of_algorithm_1():
+    losses = [tf.constant([1.0, 5.0]), tf.constant([2.0, 4.0, 9.0])]
+    weights = [tf.ones(2), tf.fill([3], 2 / 3)]
+    assert float(joint_loss(losses, weights, reduction="sum_of_means")) == pytest.approx(3 + 5)
+
+
 @pytest.mark.parametrize(
     "data",
     [
