@@ -13,9 +13,9 @@ same size on both, and prints the accuracy of the two on the 26,032 test images.
 
 Needs a GPU: teacher and student take 109,000 steps each, of 128 and of 768 images. Not run in full: no GPU was at hand.
 
-The settings are those of the released script (`keras_noisy_student.recipes.svhn`), but for three things. Its teacher is
-a checkpoint whose training is not published; here it is trained like the student, without unlabelled images. The shift
-by up to 4 pixels fills with grey, not with the mirrored image. Labels of the extra images are never read.
+The settings are those of the released script (`keras_noisy_student.recipes.svhn`), but for one thing: its teacher is a
+checkpoint whose training is not published; here it is trained like the student, without unlabelled images. Labels of
+the extra images are never read.
 """
 
 import argparse

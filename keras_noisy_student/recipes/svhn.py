@@ -71,15 +71,14 @@ def student() -> keras.Model:
 def noise() -> Noise:
     """Two ops of RandAugment of magnitude 5, a cut of 16 x 16 pixels, a shift by up to 4 pixels; no flip.
 
-    Dropout 0.2, survival probability 0.8. The released code mirrors the image at its border when it shifts; here the
-    border is grey.
+    Where it shifts, the image is mirrored at its border. Dropout 0.2, survival probability 0.8.
 
     Example:
         >>> len(noise().augmentation.steps)
         3
     """
     rand_augment = RandAugment(2, 5, overflow="paper", op_settings=OpSettings(contrast_mean="paper"))
-    augmentation = Compose([rand_augment, Cutout(half_size=8), PadCrop(padding=4)])
+    augmentation = Compose([rand_augment, Cutout(half_size=8), PadCrop(padding=4, mode="reflect")])
     return Noise(augmentation=augmentation, dropout_rate=0.2, survival_probability=0.8)
 
 

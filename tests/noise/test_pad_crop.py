@@ -19,6 +19,16 @@ def test_equals_a_crop_of_the_padded_image(shape):
     check_noise(kns.PadCrop(3, fill=9), shape, slowly)
 
 
+@pytest.mark.parametrize(("shape", "padding"), [((12, 17, 3), 3), ((3, 1, 1), 4)])
+def test_reflect_equals_a_crop_of_the_mirrored_image(shape, padding):
+    def slowly(image, draws):
+        top, left = (int(draw * (2 * padding + 1)) for draw in draws)
+        padded = np.pad(image, [(padding, padding), (padding, padding), (0, 0)], mode="reflect")
+        return padded[top : top + shape[0], left : left + shape[1]]
+
+    check_noise(kns.PadCrop(padding, mode="reflect"), shape, slowly)
+
+
 def test_every_shift_is_equally_frequent():
     image = np.zeros((5, 5, 1), np.uint8)
     image[2, 2] = 255
@@ -43,7 +53,7 @@ def test_xla_compiles_once_whatever_the_draws():
 
 
 def test_keeps_the_contract_of_a_layer(tmp_path):
-    config = {"padding": 2, "fill": 0, "jit_compile": False, "seed": 3}
+    config = {"padding": 2, "mode": "reflect", "fill": 0, "jit_compile": False, "seed": 3}
     check_layer(kns.PadCrop, config, images_and_keys(4)[0], tmp_path)
 
 
@@ -51,6 +61,7 @@ def test_keeps_the_contract_of_a_layer(tmp_path):
     ("arguments", "message"),
     [
         ({"padding": -1}, r"`padding` must be an integer, 0 or more. Received: padding=-1."),
+        ({"mode": "REFLECT"}, r'`mode` must be "constant" or "reflect". Received: mode=\'REFLECT\'.'),
         ({"fill": 300}, r"`fill` must be an integer, 0 to 255. Received: fill=300."),
     ],
 )

@@ -15,7 +15,7 @@ def test_noise_is_that_of_small_images_without_a_flip():
     rand_augment, cutout, crop = noise.augmentation.steps
     assert (rand_augment.num_ops, rand_augment.magnitude) == (2, 5)
     assert rand_augment.op_settings.translation(32, 32) == rand_augment.op_settings.cutout_half_size(32, 32) == 4
-    assert (cutout.half_size, crop.padding) == (8, 4)
+    assert (cutout.half_size, crop.padding, crop.mode) == (8, 4, "reflect")
     assert (noise.dropout_rate, noise.survival_probability) == (0.2, 0.8)
     assert noise.augmentation(np.zeros((2, 32, 32, 3), "uint8"), noise_seed=[0, 1]).shape == (2, 32, 32, 3)
 
