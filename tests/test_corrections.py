@@ -76,6 +76,13 @@ def fit(trainer, num_rounds=1, *, validation_data=VALIDATION):
     return trainer.fit_rounds(LABELED, POOL, num_rounds=num_rounds, validation_data=validation_data, **settings)
 
 
+def copy_rounds(directory, target, num_rounds):
+    """Makes of another directory one in which the first rounds of a run are finished, and nothing else was begun."""
+    for name in ("run.json", *(f"round_{index:02d}" for index in range(num_rounds))):
+        source = pathlib.Path(directory, name)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target / name)
+
+
 def reference_corrections(teacher, pool=POOL):
     """From probabilities to those that are corrected by both: the best of many temperatures, then the ratio."""
     held_out = HeldOut(teacher(VALIDATION[0]).numpy(), VALIDATION[1])
@@ -144,12 +151,15 @@ def test_the_record_tells_the_calibration_error_before_and_after(finished):
 
 
 def test_the_store_stays_as_the_teacher_labelled_it(finished, tmp_path):
-    fit(make_trainer(tmp_path))
+    copy_rounds(finished.directory, tmp_path, 1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_trainer(tmp_path, trainer_class=DiesBeforeTrainingTheStudent))
     of_round_1 = {n: b for n, b in pseudo_labels(pathlib.Path(finished.directory)).items() if "round_01" in n}
     assert pseudo_labels(tmp_path) == of_round_1
 
 
 def test_a_run_that_is_started_again_ends_the_same(finished, tmp_path):
+    copy_rounds(finished.directory, tmp_path, 1)
     with pytest.raises(KeyboardInterrupt):
         fit(make_trainer(tmp_path, trainer_class=DiesBeforeTrainingTheStudent, **finished.rules))
     fit(make_trainer(tmp_path, **finished.rules))
@@ -163,7 +173,7 @@ def test_a_run_that_is_started_again_ends_the_same(finished, tmp_path):
 
 
 def test_a_round_that_follows_cannot_go_without_the_corrections_of_the_one_before(finished, tmp_path):
-    fit(make_trainer(tmp_path, **finished.rules))
+    copy_rounds(finished.directory, tmp_path, 2)
     delete(tmp_path / "round_01/corrections.json")
     message = (
         r'corrections\.json is missing.* With annotate="kept", round 2 needs it to tell what the selection of round 1 '
@@ -173,7 +183,8 @@ def test_a_round_that_follows_cannot_go_without_the_corrections_of_the_one_befor
         fit(make_trainer(tmp_path, **finished.rules), num_rounds=2)
 
 
-def test_corrections_that_were_fitted_before_a_stop_are_taken_or_made_good(tmp_path):
+def test_corrections_that_were_fitted_before_a_stop_are_taken_or_made_good(finished, tmp_path):
+    copy_rounds(finished.directory, tmp_path, 1)
     path = tmp_path / "round_01/corrections.json"
 
     def start(corrections=tuple(BOTH), trainer_class=DiesBeforeTrainingTheStudent):
@@ -190,15 +201,17 @@ def test_corrections_that_were_fitted_before_a_stop_are_taken_or_made_good(tmp_p
     assert json.loads(aligned)["content"]["fitted"]["power"] == 1
 
 
-def test_a_finished_round_with_other_corrections_is_another_run(tmp_path):
-    fit(make_trainer(tmp_path, corrections=BOTH))
+def test_a_finished_round_with_other_corrections_is_another_run(finished, tmp_path):
+    copy_rounds(finished.directory, tmp_path, 2)
     with pytest.raises(ValueError, match=r"holds another run\..*\n  pseudo_labeling\.corrections: .*Temperature.* now"):
-        fit(make_trainer(tmp_path, corrections=BOTH[1:]))
+        fit(make_trainer(tmp_path, **finished.rules | {"corrections": BOTH[1:]}))
 
 
 def test_hard_labels_are_corrected_classes(tmp_path):
-    trainer = make_trainer(tmp_path, corrections=[kns.DistributionAlignment()], labels="hard")
-    fit(trainer, validation_data=None)
+    rules = {"corrections": [kns.DistributionAlignment()], "labels": "hard"}
+    trainer = make_trainer(tmp_path, trainer_class=DiesBeforeTrainingTheStudent, **rules)
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer, validation_data=None)
     raw = trainer.teachers[1](POOL).numpy()
     expected = (raw / raw.mean(axis=0)).argmax(axis=-1)
     assert (expected != raw.argmax(axis=-1)).any()
@@ -207,9 +220,10 @@ def test_hard_labels_are_corrected_classes(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def online(tmp_path_factory):
+def online(finished, tmp_path_factory):
     """A run with online annotation that was stopped when the temperature was fitted, and has gone on with it."""
     directory = tmp_path_factory.mktemp("online")
+    copy_rounds(finished.directory, directory, 1)
     rules = {"corrections": BOTH[:1], "annotate": ("online",), "confidence_threshold": THRESHOLD}
     with pytest.raises(KeyboardInterrupt):
         fit(make_trainer(directory, trainer_class=DiesBeforeTrainingTheStudent, **rules))
@@ -263,7 +277,8 @@ def test_a_temperature_without_held_out_data_is_refused_before_anything_is_train
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_selection_cannot_be_made_beforehand_by_corrections_that_are_not_fitted(tmp_path):
+def test_a_selection_cannot_be_made_beforehand_by_corrections_that_are_not_fitted(finished, tmp_path):
+    copy_rounds(finished.directory, tmp_path, 1)
     trainer = make_trainer(tmp_path, corrections=BOTH)
     fit(trainer, num_rounds=0)
     message = r"Only a round without corrections can be selected beforehand\. .* in round 1\. Leave its selection to"

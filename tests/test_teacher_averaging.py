@@ -1,5 +1,6 @@
 """Whole runs whose pseudo-labels are the mean of several teachers and views."""
 
+import dataclasses
 import gc
 import pathlib
 import weakref
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 import keras_noisy_student as kns
 from keras_noisy_student.storage.json_files import read_json
-from tests.test_corrections import POOL, Recording, fit, make_trainer
+from tests.test_corrections import POOL, Recording, copy_rounds, fit, make_trainer
 from tests.test_resume import pseudo_labels
 from tests.toy_data import all_columns
 
@@ -68,7 +69,7 @@ def test_of_earlier_students_only_the_networks_are_kept(finished):
 
 
 def test_a_run_that_is_started_again_averages_the_teachers_that_it_restored(finished, tmp_path):
-    fit(make_trainer(tmp_path, averaging=AVERAGING), num_rounds=2)
+    copy_rounds(finished.directory, tmp_path, 3)
     again = make_trainer(tmp_path, averaging=AVERAGING)
     fit(again, num_rounds=3)
     assert pseudo_labels(tmp_path) == pseudo_labels(pathlib.Path(finished.directory))
@@ -76,7 +77,8 @@ def test_a_run_that_is_started_again_averages_the_teachers_that_it_restored(fini
         np.testing.assert_array_equal(weight, expected)
 
 
-def test_online_the_mean_is_computed_in_the_step(tmp_path):
+def test_online_the_mean_is_computed_in_the_step(finished, tmp_path):
+    copy_rounds(finished.directory, tmp_path, 1)
     teachers = []
     trainer = make_trainer(tmp_path, averaging=AVERAGING, annotate=("online", "online"))
     fit(trainer, num_rounds=1)
@@ -87,11 +89,11 @@ def test_online_the_mean_is_computed_in_the_step(tmp_path):
     np.testing.assert_allclose(targets, mean_over(teachers), rtol=1e-5)
 
 
-def test_a_finished_round_with_other_views_is_another_run(tmp_path):
-    fit(make_trainer(tmp_path, averaging=kns.TeacherAveraging(views=[mirrored])))
-    message = r"  pseudo_labeling\.averaging\.views: \['mirrored'\] there, \['identity'\] now"
+def test_a_finished_round_with_other_views_is_another_run(finished, tmp_path):
+    copy_rounds(finished.directory, tmp_path, 2)
+    message = r"  pseudo_labeling\.averaging\.views: \['identity', 'mirrored'\] there, \['identity'\] now"
     with pytest.raises(ValueError, match=message):
-        fit(make_trainer(tmp_path, averaging=kns.TeacherAveraging(views=[tf.identity])))
+        fit(make_trainer(tmp_path, averaging=dataclasses.replace(AVERAGING, views=[tf.identity])))
 
 
 def first_half(x):
@@ -111,7 +113,8 @@ def test_a_view_that_the_teacher_cannot_take_is_refused_before_anything_is_train
     assert list(tmp_path.iterdir()) == []
 
 
-def test_several_teachers_cannot_annotate_beforehand(tmp_path):
+def test_several_teachers_cannot_annotate_beforehand(finished, tmp_path):
+    copy_rounds(finished.directory, tmp_path, 1)
     trainer = make_trainer(tmp_path, averaging=AVERAGING)
     fit(trainer, num_rounds=0)
     message = r"Only a round with one teacher and no views can be annotated beforehand\. .* in round 1\. Leave its"
