@@ -1,5 +1,7 @@
 """Fine-tuning: the last step of a round, on clean labelled examples at another resolution."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -139,11 +141,17 @@ def test_a_finished_round_is_restored_with_its_fine_tuned_student(finished):
         np.testing.assert_array_equal(weight, expected)
 
 
+@pytest.fixture(scope="module")
+def teacher():
+    """A run of a first teacher alone, at the high resolution."""
+    trainer = make_trainer(lambda round_index: build(size=HIGH))
+    fit(trainer, epochs=3)
+    return trainer
+
+
 @pytest.mark.parametrize("annotate", ["stored", "online"])
-def test_a_teacher_and_its_student_may_differ_in_resolution(annotate):
+def test_a_teacher_and_its_student_may_differ_in_resolution(teacher, annotate):
     """The student hears what the teacher says at the resolution of the teacher."""
-    teacher = make_trainer(lambda round_index: build(size=HIGH))
-    fit(teacher, epochs=3)
     labels = teacher.predict(POOL, verbose=0)
     assert np.abs(at_resolution(teacher.model, (LOW, LOW)).predict(POOL, verbose=0) - labels).max() > 0.01
     heard = []
@@ -204,20 +212,25 @@ def test_the_steps_are_those_of_plain_gradient_descent(size, train_from):
         np.testing.assert_allclose(weight, expected, rtol=1e-4, atol=1e-6, err_msg=weight.path)
 
 
-def test_shallow_layers_stay_as_they_were_and_can_be_trained_again_later():
-    trainer = make_trainer(
-        trainer_class=StopsAtFineTuning, fine_tuning=kns.FineTuning(resolution=HIGH, train_from="deep")
-    )
-    fit(trainer)
+@pytest.fixture(scope="module")
+def averaged():
+    """A run that is fine-tuned from a layer on, by an optimizer that averages."""
+    optimizer = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9)
+    fine_tuning = kns.FineTuning(resolution=HIGH, optimizer=optimizer, train_from="deep")
+    trainer = make_trainer(trainer_class=StopsAtFineTuning, fine_tuning=fine_tuning)
+    trainer.history = fit(trainer)
+    return trainer
+
+
+def test_shallow_layers_stay_as_they_were_and_can_be_trained_again_later(averaged):
+    trainer = averaged
     for weight, before in zip(trainer.model.weights, trainer.trained, strict=True):
         assert np.array_equal(weight, before) == ("shallow" in weight.path), weight.path
     assert all(layer.trainable for layer in trainer.model.layers)
 
 
-def test_averaged_weights_are_what_fine_tuning_ends_with():
-    optimizer = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9)
-    trainer = make_trainer(fine_tuning=kns.FineTuning(resolution=HIGH, optimizer=optimizer, train_from="deep"))
-    history = fit(trainer)
+def test_averaged_weights_are_what_fine_tuning_ends_with(averaged):
+    trainer, history = averaged, averaged.history
     assert history[0].epochs["fine_tune_val_loss"][-1] == pytest.approx(history[0].metrics["val_loss"], rel=1e-5)
     averages = trainer.teacher.optimizer._model_variables_moving_average
     for weight, average in zip(trainer.teacher.optimizer._trainable_variables, averages, strict=True):
@@ -288,17 +301,26 @@ def test_a_run_that_dies_in_fine_tuning_goes_on_at_its_last_finished_epoch(tmp_p
     assert not list(tmp_path.glob("round_*/*/epoch-*"))
 
 
-def test_more_epochs_of_training_begin_the_fine_tuning_anew(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def dead(tmp_path_factory):
+    """The directory of a run that died in the fine-tuning of its first teacher."""
+    directory = tmp_path_factory.mktemp("dead")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        die_at(monkeypatch, directory, "round_00/fine_tuning/epoch-00002.json", num_rounds=0)
+    return directory
+
+
+def test_more_epochs_of_training_begin_the_fine_tuning_anew(dead, tmp_path):
     expected = start(tmp_path / "whole", epochs=5, num_rounds=0)
-    die_at(monkeypatch, tmp_path / "run", "round_00/fine_tuning/epoch-00002.json", num_rounds=0)
+    run = shutil.copytree(dead, tmp_path / "run")
     with pytest.warns(UserWarning, match="belongs to another run or epoch"):
-        assert start(tmp_path / "run", epochs=5, num_rounds=0) == expected
+        assert start(run, epochs=5, num_rounds=0) == expected
 
 
-def test_another_fine_tuning_is_an_error_that_shows_the_difference(tmp_path, monkeypatch):
-    die_at(monkeypatch, tmp_path, "round_00/fine_tuning/epoch-00001.json", num_rounds=0)
+def test_another_fine_tuning_is_an_error_that_shows_the_difference(dead, tmp_path):
+    run = shutil.copytree(dead, tmp_path / "run")
     with pytest.raises(ValueError, match=r"fine_tuning\.train_from: deep there, top now"):
-        start(tmp_path, fine_tuning={"train_from": "top"}, num_rounds=0)
+        start(run, fine_tuning={"train_from": "top"}, num_rounds=0)
 
 
 def flat(round_index):

@@ -7,6 +7,7 @@ import tensorflow as tf
 import keras_noisy_student as kns
 from keras_noisy_student.run_data import check_run_data
 from keras_noisy_student.run_directory.description import differences
+from tests.test_corrections import copy_rounds
 from tests.test_resume import KillAt, Small, start, start_and_die
 from tests.test_trainer import LABELED, NUM_CLASSES, POOL, as_dataset, fit, make_trainer
 
@@ -23,9 +24,14 @@ def pools(images=POOL):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def directory(tmp_path_factory):
+    return tmp_path_factory.mktemp("whole")
+
+
+@pytest.fixture(scope="module")
+def whole(directory):
     """A run that was never stopped."""
-    return start(tmp_path_factory.mktemp("whole"), data=(LABELED, pools()))
+    return start(directory, data=(LABELED, pools()))
 
 
 def test_the_teacher_annotates_all_of_them_as_one_pool(whole, tmp_path):
@@ -35,7 +41,8 @@ def test_the_teacher_annotates_all_of_them_as_one_pool(whole, tmp_path):
     assert whole["history"]["mean_confidence"][1] == pytest.approx(alone["history"]["mean_confidence"][1])
 
 
-def test_a_run_that_dies_goes_on_and_ends_the_same(whole, tmp_path):
+def test_a_run_that_dies_goes_on_and_ends_the_same(whole, directory, tmp_path):
+    copy_rounds(directory, tmp_path, 1)
     start_and_die(tmp_path, data=(LABELED, pools()), kills={1: [KillAt(1, 2)]})
     assert start(tmp_path, data=(LABELED, pools())) == whole
 
