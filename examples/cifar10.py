@@ -50,12 +50,18 @@ QUICK = Budget(teacher_steps=300, student_steps=10)
 
 def load(num_labeled, data_dir):
     """Labelled, unlabelled and test images, uint8 `(32, 32, 3)`: as many labelled ones of each class."""
-    train, test = tfds.load("cifar10", split=["train", "test"], data_dir=data_dir, as_supervised=True, batch_size=-1)
-    images, labels = tfds.as_numpy(train)
+    train, test = tfds.load("cifar10", split=["train", "test"], data_dir=data_dir, as_supervised=True)
+    images, labels = as_arrays(train)
     order = np.random.default_rng(0).permutation(len(images))
     of_class = [order[labels[order] == class_id] for class_id in range(NUM_CLASSES)]
     labeled = np.concatenate([places[: num_labeled // NUM_CLASSES] for places in of_class])
-    return (images[labeled], labels[labeled]), np.delete(images, labeled, axis=0), tfds.as_numpy(test)
+    return (images[labeled], labels[labeled]), np.delete(images, labeled, axis=0), as_arrays(test)
+
+
+def as_arrays(rows):
+    """All images and labels of a data set."""
+    images, labels = zip(*tfds.as_numpy(rows), strict=True)
+    return np.stack(images), np.stack(labels)
 
 
 def make_network():

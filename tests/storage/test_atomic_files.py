@@ -65,7 +65,7 @@ def test_a_full_disk_leaves_the_file_as_it_was_and_says_what_to_do(tmp_path):
 
 
 def test_a_directory_that_cannot_be_written_is_an_error_that_names_the_file():
-    with pytest.raises(OSError, match=r"/proc/self/file could not be written: .*mend the permissions, then start again"):
+    with pytest.raises(OSError, match=r"/proc/self/file could not be written: .*mend the permissions, then start"):
         write_atomically("/proc/self/file", _write("x"))
 
 
