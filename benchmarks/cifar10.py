@@ -24,10 +24,10 @@ What is compared (keys of the JSON, each a list of accuracies in [0, 1], one for
   together, on the labelled images alone. Where students begin as their teacher, so many steps are behind the last one.
 - Changes of round 1, each to be compared with `student_1`, which has the same teacher and as many steps: `no_noise`
   (the paper's ablation removes it from the unlabelled images alone, this one from all), `hard_labels`, `no_balancing`,
-  `no_filter`, `threshold_of_0.9`, `other_first_weights` (new ones where students begin as their teacher, its own where
-  they do not), `larger_student` (with new weights; all other students are as large as their teacher),
-  `temperature_scaling`, `distribution_alignment`, `mirrored_views`.
-- Changes of round 2, to be compared with `student_2`: `lower_threshold`, `higher_ratio`, `higher_magnitude` (settings
+  `no_filter`, `other_first_weights` (new ones where students begin as their teacher, its own where they do not),
+  `larger_student` (with new weights; all other students are as large as their teacher), `temperature_scaling`,
+  `distribution_alignment`, `mirrored_views`.
+- Changes of round 2, to be compared with `student_2`: `higher_threshold`, `higher_ratio`, `higher_magnitude` (settings
   that change by round), `two_teachers`.
 - `kept`: the share of the unlabelled images that were trained on after each change.
 - `robustness`: of `teacher` and `student`, on the first 1,000 of the images: see docs/robustness.md.

@@ -49,7 +49,6 @@ CHANGES_OF_ROUND_1: dict[str, Change] = {
     "hard_labels": lambda plan, preset: plan.relabeled(labels="hard", temperature=1.0),
     "no_balancing": lambda plan, preset: plan.relabeled(examples_per_class=None),
     "no_filter": lambda plan, preset: plan.relabeled(confidence_threshold=0.0),
-    "threshold_of_0.9": lambda plan, preset: plan.relabeled(confidence_threshold=0.9),
     "other_first_weights": lambda plan, preset: dataclasses.replace(plan, begins_as_teacher=not plan.begins_as_teacher),
     "larger_student": lambda plan, preset: dataclasses.replace(
         plan, begins_as_teacher=False, widen_factor=preset.larger_widen_factor
@@ -63,8 +62,8 @@ CHANGES_OF_ROUND_1: dict[str, Change] = {
 """What is compared with student 1, which shares its teacher with them."""
 
 CHANGES_OF_ROUND_2: dict[str, Change] = {
-    "lower_threshold": lambda plan, preset: plan.relabeled(
-        confidence_threshold=plan.pseudo_labeling.confidence_threshold / 2
+    "higher_threshold": lambda plan, preset: plan.relabeled(
+        confidence_threshold=min(2 * plan.pseudo_labeling.confidence_threshold, 0.9)
     ),
     "higher_ratio": lambda plan, preset: dataclasses.replace(plan, unlabeled_ratio=2 * plan.unlabeled_ratio + 1),
     "higher_magnitude": lambda plan, preset: dataclasses.replace(plan, noise=preset.noise(2 * preset.magnitude)),
@@ -102,14 +101,20 @@ class Runs:
     def changed(self, name: str) -> tuple[keras.Model, kns.RoundRecord]:
         """The student and the record of the round in which a change is made, after the rounds of `noisy_student`.
 
-        The run of `noisy_student` is copied as it was when that round began, and goes on with the change.
+        The run of `noisy_student` is copied as it was when that round began, with the annotated pool where the change
+        leaves what the teacher says, and goes on with the change.
         """
         changed_round = 1 if name in CHANGES_OF_ROUND_1 else 2
-        change = (CHANGES_OF_ROUND_1 | CHANGES_OF_ROUND_2)[name]
-        copy_rounds(self.directory / "noisy_student", self.directory / name, num_rounds=changed_round)
+        changed_plan = (CHANGES_OF_ROUND_1 | CHANGES_OF_ROUND_2)[name](self._plan, self.preset)
+        copy_rounds(
+            self.directory / "noisy_student",
+            self.directory / name,
+            num_rounds=changed_round,
+            with_pool=changed_plan.pseudo_labeling.averaging == self._plan.pseudo_labeling.averaging,
+        )
 
         def plan(round_index: int) -> RoundPlan:
-            return change(self._plan, self.preset) if round_index == changed_round else self._plan
+            return changed_plan if round_index == changed_round else self._plan
 
         history, networks = self._fit(name, plan, num_rounds=changed_round)
         return networks[-1], history[-1]
@@ -179,16 +184,16 @@ class Rounds(kns.NoisyStudentTrainer):
         return super().promote(student, *args)
 
 
-def copy_rounds(source: pathlib.Path, target: pathlib.Path, *, num_rounds: int) -> None:
-    """Copies the first rounds of a finished run into a directory that is not there yet."""
+def copy_rounds(source: pathlib.Path, target: pathlib.Path, *, num_rounds: int, with_pool: bool) -> None:
+    """Copies the first rounds of a run, and the annotated pool of the next, where this was not done before."""
     if not target.exists():
-        names = [f"round_{index:02d}" for index in range(num_rounds)]
         unfinished = target.with_suffix(".copying")
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+        folders = [pathlib.Path(f"round_{index:02d}") for index in range(num_rounds)]
+        folders += [pathlib.Path(f"round_{num_rounds:02d}", "pseudo_labels")] if with_pool else []
+        for folder in folders:
+            shutil.copytree(source / folder, unfinished / folder)
         shutil.copy(source / "run.json", unfinished)
-        for name in names:
-            shutil.copytree(source / name, unfinished / name)
         unfinished.rename(target)
 
 

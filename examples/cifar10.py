@@ -44,7 +44,7 @@ class Budget:
     student_steps: int
 
 
-FULL = Budget(teacher_steps=4800, student_steps=1600)
+FULL = Budget(teacher_steps=4800, student_steps=1500)
 QUICK = Budget(teacher_steps=300, student_steps=10)
 
 

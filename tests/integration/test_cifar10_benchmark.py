@@ -95,9 +95,17 @@ def test_a_change_branches_off_the_round_before_it(runs):
 
     two_teachers, record = runs.changed("two_teachers")
     assert record.round_index == 2
+    assert written(runs, "larger_student", 1) == written(runs, "noisy_student", 1)
+    assert written(runs, "two_teachers", 2) > written(runs, "noisy_student", 2)
     round_1 = runs.directory / "two_teachers" / "round_01" / "student.weights.h5"
     assert round_1.read_bytes() == (runs.directory / "noisy_student" / "round_01" / "student.weights.h5").read_bytes()
     assert weights_of(two_teachers) != weights_of(student_1)
+
+
+def written(runs, name, round_index):
+    """When the pool of a round was annotated."""
+    store = runs.directory / name / f"round_{round_index:02d}" / "pseudo_labels"
+    return (store / "shard-00000-00000.targets.tfrecord").stat().st_mtime_ns
 
 
 def weights_of(network):
@@ -125,14 +133,13 @@ def test_every_change_differs_from_the_plan_in_what_it_names(runs):
         "hard_labels": ["labels", "temperature"],
         "no_balancing": ["examples_per_class"],
         "no_filter": ["confidence_threshold"],
-        "threshold_of_0.9": ["confidence_threshold"],
         "temperature_scaling": ["corrections"],
         "distribution_alignment": ["corrections"],
         "mirrored_views": ["averaging"],
-        "lower_threshold": ["confidence_threshold"],
+        "higher_threshold": ["confidence_threshold"],
         "two_teachers": ["averaging"],
     }
-    assert changed["lower_threshold"].pseudo_labeling.confidence_threshold == 0.2
+    assert changed["higher_threshold"].pseudo_labeling.confidence_threshold == 0.8
 
 
 def difference(one, other):
