@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_noisy_student.pseudo_labels.annotate import annotate
 from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
+from keras_noisy_student.pseudo_labels.teacher import Teacher
 from keras_noisy_student.sources.given_source import as_source, sharded_source
 from keras_noisy_student.tasks.classification import Classification
 from tests.integration.cluster import run_module
@@ -60,7 +61,8 @@ def _annotate(kind, strategy):
     with tempfile.TemporaryDirectory() as directory, strategy.scope():
         pool = POOLS[kind]()
         store = StoreWriter(directory, made_by={}, blocks_per_shard=2, num_parts=pool.num_parts)
-        annotate(_teacher(), pool, LoggedClassification(NUM_CLASSES), store=store, batch_size=3, verbose=False)
+        teacher = Teacher([_teacher()], LoggedClassification(NUM_CLASSES))
+        annotate(teacher, pool, store=store, batch_size=3, verbose=False)
         files = sorted(pathlib.Path(directory).iterdir())
         digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     return {"files": digests, "batches": sorted(BATCHES)}

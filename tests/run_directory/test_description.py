@@ -49,6 +49,8 @@ def test_describes_data_classes_by_their_fields():
         "confidence_threshold": 0.0,
         "examples_per_class": None,
         "annotate": "stored",
+        "corrections": [],
+        "averaging": {"class": "TeacherAveraging", "num_teachers": 1, "views": []},
     }
 
 
