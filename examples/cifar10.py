@@ -12,8 +12,8 @@ steps in all on the labelled images alone. TensorFlow Datasets downloads CIFAR-1
     --json PATH        write the test accuracies here
     --quick            few steps, to see that it runs
 
-The network sees half the resolution, so that two CPU cores train it: `benchmarks/cifar10.py` has the same settings, the
-figures of several seeds and what each part of the method adds, and settings for a GPU.
+The network sees half the resolution, so that two CPU cores train it. `benchmarks/cifar10.py` has the same settings, others
+for a GPU, and compares several seeds and what each part of the method adds.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def make_network():
 
 
 def make_noise():
-    """Flips, shifts and RandAugment; dropout. A network of three blocks does worse with stochastic depth."""
+    """Flips, shifts, RandAugment and dropout. Stochastic depth is off: the network has three blocks."""
     augmentation = kns.Compose([kns.RandomFlip(), kns.PadCrop(4), kns.RandAugment(2, magnitude=4)])
     return kns.Noise(augmentation, dropout_rate=0.2, survival_probability=1.0)
 
