@@ -104,7 +104,7 @@ CPU = Preset(
     pseudo_labeling=kns.PseudoLabeling(temperature=0.3, confidence_threshold=0.3, examples_per_class="auto"),
     jit_compile=False,
 )
-"""Two cores: a network that sees half the resolution, made for 45 minutes a seed (an estimate: it was not run in full).
+"""Two cores: a network that sees half the resolution, made for 45 minutes a seed (an estimate: not run in full so far).
 
 Chosen on 5,000 images held out of the training set. Stochastic depth is off: the network has three blocks, and the best
 settings of the search had none.
@@ -126,7 +126,7 @@ GPU = dataclasses.replace(
     begins_as_teacher=False,
     jit_compile=True,
 )
-"""One GPU: WRN-28-2, the usual network for CIFAR-10 with few labels, and new weights for each student. It was not run."""
+"""One GPU, not run so far: WRN-28-2, the usual network for CIFAR-10 with few labels, new weights for each student."""
 
 QUICK = dataclasses.replace(
     CPU, widen_factor=0.5, larger_widen_factor=0.75, teacher_steps=300, student_steps=20, num_rounds=2

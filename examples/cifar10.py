@@ -12,8 +12,8 @@ steps in all on the labelled images alone. TensorFlow Datasets downloads CIFAR-1
     --json PATH        write the test accuracies here
     --quick            few steps, to see that it runs
 
-The network sees half the resolution, so that two CPU cores train it. `benchmarks/cifar10.py` has the same settings, others
-for a GPU, and compares several seeds and what each part of the method adds.
+The network sees half the resolution, so that two CPU cores train it. `benchmarks/cifar10.py` has the same settings,
+others for a GPU, and compares several seeds and what each part of the method adds.
 """
 
 import argparse
