@@ -16,6 +16,7 @@ from keras_noisy_student.storage.json_files import read_json, write_json
 from tests.damage import delete, flip
 from tests.pseudo_labels.test_calibration import reference as calibration_error
 from tests.pseudo_labels.test_temperature_scaling import negative_log_likelihood
+from tests.recording_trainer import RecordingTrainer
 from tests.test_resume import pseudo_labels
 from tests.toy_data import NUM_CLASSES, NUM_FEATURES, all_columns, features, labels
 
@@ -26,26 +27,13 @@ BOTH = [kns.TemperatureScaling(), kns.DistributionAlignment()]
 THRESHOLD = 0.6
 
 
-class Recording(kns.NoisyStudentTrainer):
-    """Remembers what the steps were given and returned."""
-
-    inference_batch_size = 4
-    rows_per_shard = 8
+class Recording(RecordingTrainer):
+    """Remembers the teacher that a student was made for, too."""
 
     def make_student(self, teacher, data, settings):
         self.given_teacher = None if teacher is None else teacher.network
         self.student = super().make_student(teacher, data, settings)
         return self.student
-
-    def annotate(self, teacher, data, settings):
-        self.teachers = {**getattr(self, "teachers", {}), settings.index: teacher.network}
-        return super().annotate(teacher, data, settings)
-
-    def join(self, data, pseudo_labels, selection, settings, *, first_step):
-        if selection is not None:
-            self.selections = {**getattr(self, "selections", {}), settings.index: (pseudo_labels, selection)}
-        self.batches = super().join(data, pseudo_labels, selection, settings, first_step=first_step)
-        return self.batches
 
 
 class DiesBeforeTrainingTheStudent(Recording):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import keras_noisy_student as kns
 from tests.damage import delete, flip
+from tests.recording_trainer import RecordingTrainer
 from tests.test_resume import pseudo_labels
 from tests.toy_data import NUM_CLASSES, NUM_FEATURES, all_columns, features, labels
 
@@ -24,22 +25,10 @@ POOLS = {
 THRESHOLDS = [None, 0.45, 0.75, 0.0]
 
 
-class Recording(kns.NoisyStudentTrainer):
-    """Remembers what the steps were given and returned. The pool has 33 examples, in 3 shards if it has any."""
+class Recording(RecordingTrainer):
+    """The pool has 33 examples, in 3 shards if it has any."""
 
-    inference_batch_size = 4
-    rows_per_shard = 8
     pool_shards = 3
-
-    def annotate(self, teacher, data, settings):
-        self.teachers = {**getattr(self, "teachers", {}), settings.index: teacher.network}
-        return super().annotate(teacher, data, settings)
-
-    def join(self, data, pseudo_labels, selection, settings, *, first_step):
-        if selection is not None:
-            self.selections = {**getattr(self, "selections", {}), settings.index: (pseudo_labels, selection)}
-        self.batches = super().join(data, pseudo_labels, selection, settings, first_step=first_step)
-        return self.batches
 
 
 def make_trainer(directory, *, annotate=("stored", "kept", "kept")):

@@ -34,7 +34,7 @@ def wide_resnet(
         widen_factor: above 0. WRN-28-2 is `wide_resnet(28, 2, ...)`.
         num_classes: number of classes, at least 2.
         image_size: side of the images in pixels, 8 or more.
-        first_stride: of the first convolution. 2 makes the network some four times cheaper, for a CPU, and weaker.
+        first_stride: of the first convolution. 2 leaves a quarter of the multiplications, for a CPU.
         batch_norm_momentum: of the moving statistics; 0.9 for runs of a few thousand steps, which 0.99 lags behind.
         from_logits: whether to return logits, for `Classification(..., from_logits=True)`, instead of probabilities.
 
