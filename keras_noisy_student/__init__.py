@@ -1,6 +1,6 @@
 """Noisy Student Training (Xie et al. 2019) for Keras 3 on TensorFlow."""
 
-from keras_noisy_student import evaluation, recipes, students
+from keras_noisy_student import evaluation, recipes, students, video
 from keras_noisy_student._version import __version__
 from keras_noisy_student.fine_tuning import FineTuning
 from keras_noisy_student.history import RoundRecord, RoundsHistory
@@ -73,4 +73,5 @@ __all__ = [
     "recipes",
     "set_model_noise",
     "students",
+    "video",
 ]

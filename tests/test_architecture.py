@@ -20,7 +20,7 @@ ROWS = [
     ["student"],
     ["run_directory", "callback_state"],
     ["averaged_weights", "distributed_model", "non_finite", "optimizers", "serving", "history"],
-    ["round_corrections", "students"],
+    ["round_corrections", "students", "video"],
     ["networks", "run_data", "round_settings", "relabeling", "promotion", "freezing"],
     ["data_checks"],
     ["pipeline"],
