@@ -16,6 +16,7 @@ from keras_noisy_student.noise.per_clip import PerClip
 from keras_noisy_student.noise.rand_augment import RandAugment
 from keras_noisy_student.noise.random_flip import RandomFlip
 from keras_noisy_student.noise.random_resized_crop import RandomResizedCrop
+from keras_noisy_student.noise.segment_sampling import SegmentSampling
 from keras_noisy_student.noise.spec_augment import SpecAugment
 from keras_noisy_student.noise.stochastic_depth import StochasticDepth
 from keras_noisy_student.noise.temporal_crop import TemporalCrop
@@ -61,6 +62,7 @@ __all__ = [
     "RoundSettings",
     "RoundsHistory",
     "RunData",
+    "SegmentSampling",
     "SpecAugment",
     "StochasticDepth",
     "Task",

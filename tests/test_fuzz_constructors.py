@@ -32,6 +32,7 @@ REQUIRED_ARGUMENTS = {
         "epochs": 1,
         "steps_per_epoch": 2,
     },
+    "SegmentSampling": {"num_frames": 2},
     "TemporalCrop": {"num_frames": 2},
     "joint_dataset": {"labeled": EXAMPLES, "pseudo_labeled": EXAMPLES, "batch_size": 2},
     "set_model_noise": {"model": network(dropout_rate=0.1)},

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from keras_noisy_student.argument_checks import checked_seed
+from keras_noisy_student.noise.clip_frames import as_clips, as_frames
 from keras_noisy_student.noise.clip_inputs import check_clips
 from keras_noisy_student.noise.example_keys import example_keys
 from keras_noisy_student.noise.keyed_calls import as_float, call_by_keys, takes_noise_seed
@@ -21,8 +22,9 @@ class PerClip(keras.layers.Layer):
     all of them get the same op, sign, magnitude and place. What an op measures on the image it is given, such as the
     histogram of Equalize, is measured on each frame.
 
-    To also crop in time, call `TemporalCrop` and this layer with the same keys: see the example. Several augmentations
-    go into one `PerClip`, joined by `keras.Sequential`: two `PerClip` with the same keys would draw the same numbers.
+    To also take some of the frames, call `TemporalCrop` or `SegmentSampling` and this layer with the same keys: see the
+    example. Several augmentations go into one `PerClip`, joined by `keras.Sequential`: two `PerClip` with the same keys
+    would draw the same numbers.
 
     Args:
         augmentation: a layer or function that takes `noise_seed`, such as `RandAugment`; or any other Keras layer from
@@ -83,12 +85,12 @@ class PerClip(keras.layers.Layer):
     def call(self, clips: tf.Tensor, training: bool | None = True, noise_seed: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the clips with noise, or the augmentation's inference mode if `training` is `False`."""
         check_clips(clips)
-        frames = _as_frames(clips)
+        frames = as_frames(clips)
         if training is False:
             noised = self._without_noise(frames)
         else:
             noised = self._noised(frames, self._frame_keys(clips, noise_seed))
-        return _as_clips(noised, like=clips)
+        return as_clips(noised, like=clips)
 
     def _frame_keys(self, clips: tf.Tensor, noise_seed: tf.Tensor | None) -> tf.Tensor:
         batch_shape, sizes = clips.shape[:-4], tf.shape(clips)
@@ -117,22 +119,6 @@ class PerClip(keras.layers.Layer):
     def from_config(cls, config: dict[str, Any]) -> "PerClip":
         """The layer of a `get_config`."""
         return cls(**{**config, "augmentation": keras.saving.deserialize_keras_object(config["augmentation"])})
-
-
-def _as_frames(clips: tf.Tensor) -> tf.Tensor:
-    """`(batch, time, ...)` or `(time, ...)` to `(frames, ...)`."""
-    return tf.reshape(clips, [-1, *_sizes(clips)[-3:]])
-
-
-def _as_clips(frames: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """`(frames, ...)` to the batch and time of `like`."""
-    return tf.reshape(frames, [*_sizes(like)[:-3], *_sizes(frames)[1:]])
-
-
-def _sizes(tensor: tf.Tensor) -> list[int | tf.Tensor]:
-    """Plain numbers where they are known, so that the shape stays known."""
-    sizes = tf.unstack(tf.shape(tensor))
-    return [size if known is None else known for known, size in zip(tensor.shape, sizes, strict=True)]
 
 
 def _check_augmentation(augmentation: Any) -> None:
