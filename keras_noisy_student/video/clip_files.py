@@ -58,5 +58,5 @@ def _has_suffix(name: str, suffixes: frozenset[str]) -> bool:
 
 
 def _natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
-    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    parts = re.findall(r"[0-9]+|[^0-9]+", os.path.splitext(name)[0])
     return [(int(part), "") if part[0] in "0123456789" else (-1, part) for part in parts], name

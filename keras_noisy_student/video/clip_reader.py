@@ -6,16 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_noisy_student.argument_checks import check_count, is_integer
+from keras_noisy_student.argument_checks import check_count
+from keras_noisy_student.noise.segments import middle_frames
 from keras_noisy_student.video.clip_files import frame_files
-from keras_noisy_student.video.decoding import (
-    BrokenClipError,
-    check_num_frames,
-    decode_image,
-    decode_video,
-    library,
-)
-from keras_noisy_student.video.uniform_frames import uniform_frames
+from keras_noisy_student.video.decoding import BrokenClipError, check_num_frames, decode_image, decode_video, library
+from keras_noisy_student.video.frame_size import height_and_width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +33,7 @@ class ClipReader:
     def __post_init__(self) -> None:
         check_count("num_frames", self.num_frames)
         check_count("min_frames", self.min_frames)
-        object.__setattr__(self, "frame_size", _height_and_width(self.frame_size))
+        object.__setattr__(self, "frame_size", height_and_width(self.frame_size))
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -56,8 +51,8 @@ class ClipReader:
                 path, num_frames=self.num_frames, frame_size=self.frame_size, min_frames=self.min_frames
             )
         files = frame_files(path)
-        check_num_frames(len(files), max(self.min_frames, 1))
-        taken, places = np.unique(uniform_frames(len(files), self.num_frames), return_inverse=True)
+        check_num_frames(len(files), self.min_frames)
+        taken, places = np.unique(middle_frames(len(files), self.num_frames), return_inverse=True)
         return np.stack([decode_image(files[place], frame_size=self.frame_size) for place in taken])[places]
 
 
@@ -95,13 +90,3 @@ def read_clip(path: str | os.PathLike[str], *, num_frames: int, frame_size: Any,
         return reader.read(os.fspath(path))
     except BrokenClipError as error:
         raise ValueError(f"`path` must be that of a clip that can be read. Received: {path}: {error}.") from error
-
-
-def _height_and_width(frame_size: Any) -> tuple[int, int]:
-    pair = (frame_size, frame_size) if is_integer(frame_size, at_least=1) else frame_size
-    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(is_integer(side, at_least=1) for side in pair):
-        raise ValueError(
-            "`frame_size` must be a positive integer, or a pair of them (height, width). Received: "
-            f"frame_size={frame_size!r}."
-        )
-    return int(pair[0]), int(pair[1])

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_noisy_student.noise.segments import middle_frames
 from keras_noisy_student.video.thinned_frames import ThinnedFrames
-from keras_noisy_student.video.uniform_frames import uniform_frames
 
 # Of a video of up to 8 times as many frames as are wanted, each can still be taken; memory is bounded beyond.
 _KEPT_PER_WANTED_FRAME = 8
@@ -74,7 +74,7 @@ def decode_video(path: str, *, num_frames: int, frame_size: tuple[int, int], min
     except av.error.FFmpegError as error:
         raise BrokenClipError(f"it cannot be decoded ({error.strerror})") from error
     check_num_frames(frames.count, min_frames)
-    return frames.nearest(uniform_frames(frames.count, num_frames))
+    return frames.nearest(middle_frames(frames.count, num_frames).numpy())
 
 
 def decode_image(path: str, *, frame_size: tuple[int, int]) -> np.ndarray:
