@@ -7,8 +7,10 @@ import tensorflow as tf
 
 from keras_noisy_student.argument_checks import checked_seed, is_integer
 from keras_noisy_student.noise import seeds
-from keras_noisy_student.noise.clip_inputs import check_clips
+from keras_noisy_student.noise.clip_inputs import check_length, checked_length
 from keras_noisy_student.noise.example_keys import example_keys
+
+_WHY = "`num_frames` takes"
 
 
 class FrameSampling(keras.layers.Layer):
@@ -55,11 +57,11 @@ class FrameSampling(keras.layers.Layer):
         """
         raise NotImplementedError
 
-    def call(self, clips: tf.Tensor, training: bool | None = True, noise_seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns random frames of each clip, or the usual ones if `training` is `False`."""
-        self._check(clips)
-        length = self._checked_length(clips)
-        if training is False:
+    # With `training=True` as its default, `network(clips)` would also run all layers behind this one in training mode.
+    def call(self, clips: tf.Tensor, training: bool | None = None, noise_seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns random frames of each clip in training or by keys, else the usual ones."""
+        length = checked_length(clips, at_least=self.num_frames, why=_WHY)
+        if training is False or (training is None and noise_seed is None):
             return tf.gather(clips, self.usual_frames(length), axis=-4)
         batch = clips if clips.shape.rank == 5 else clips[None]
         num_clips = tf.shape(batch)[0]
@@ -73,28 +75,11 @@ class FrameSampling(keras.layers.Layer):
         return (*clips_shape[:-4], self.num_frames, *clips_shape[-3:])
 
     def compute_output_spec(
-        self, clips: keras.KerasTensor, training: bool | None = True, noise_seed: Any = None
+        self, clips: keras.KerasTensor, training: bool | None = None, noise_seed: Any = None
     ) -> keras.KerasTensor:
         """The shape and dtype of what a call returns."""
-        self._check(clips)
+        check_length(clips, at_least=self.num_frames, why=_WHY)
         return keras.KerasTensor(self.compute_output_shape(clips.shape), dtype=clips.dtype)
-
-    def _checked_length(self, clips: tf.Tensor) -> tf.Tensor:
-        """Checked at run time too: a GPU or XLA fills frames that do not exist with zeros, in silence."""
-        length = tf.shape(clips)[-4]
-        message = f"`clips` must have {self.num_frames} frames or more, which `num_frames` takes."
-        with tf.control_dependencies([tf.debugging.assert_greater_equal(length, self.num_frames, message)]):
-            return tf.identity(length)
-
-    def _check(self, clips: Any) -> None:
-        check_clips(clips)
-        num_frames = clips.shape[-4]
-        if num_frames is not None and num_frames < self.num_frames:
-            raise ValueError(
-                f"`clips` must have {self.num_frames} frames or more, which `num_frames` takes. Received: clips of "
-                f"shape {tuple(clips.shape)}. To resolve this, take a smaller `num_frames`, or repeat frames of the "
-                "short clips."
-            )
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

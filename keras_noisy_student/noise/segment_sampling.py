@@ -26,10 +26,11 @@ class SegmentSampling(FrameSampling):
     Call arguments:
         clips: `(batch, time, height, width, channels)` or `(time, height, width, channels)`, of any dtype, of
             `num_frames` frames or more.
-        training: `False` takes the middle frame of each segment. Default: `True`, as in the augmentation layers of
-            Keras.
-        noise_seed: int64 keys `(batch,)`, one per clip (a scalar for a single clip). Without them the layer draws keys
-            from `seed` and its count of calls, which is reproducible as long as calls come in the same order.
+        training: whether frames are random, else they are in the middle of the segments. Default: `True` with
+            `noise_seed`; without, what the network is called with, or `False`.
+        noise_seed: int64 keys `(batch,)`, one per clip (a scalar for a single clip). In training without them the layer
+            draws keys from `seed` and its count of calls, which is reproducible as long as calls come in the same
+            order.
 
     Returns:
         Clips `(batch, num_frames, height, width, channels)`, or without `batch`, of the same dtype.
@@ -40,7 +41,7 @@ class SegmentSampling(FrameSampling):
 
     Example:
         >>> clips = tf.tile(tf.range(10.0)[None, :, None, None, None], [3, 1, 8, 8, 3])
-        >>> SegmentSampling(num_frames=4)(clips, training=False)[0, :, 0, 0, 0].numpy()
+        >>> SegmentSampling(num_frames=4)(clips)[0, :, 0, 0, 0].numpy()
         array([1., 3., 6., 8.], dtype=float32)
 
         Before noise that is the same on all frames of a clip, with the same keys:

@@ -24,9 +24,11 @@ class TemporalCrop(FrameSampling):
     Call arguments:
         clips: `(batch, time, height, width, channels)` or `(time, height, width, channels)`, of any dtype, of
             `num_frames` frames or more.
-        training: `False` takes the frames in the middle. Default: `True`, as in the augmentation layers of Keras.
-        noise_seed: int64 keys `(batch,)`, one per clip (a scalar for a single clip). Without them the layer draws keys
-            from `seed` and its count of calls, which is reproducible as long as calls come in the same order.
+        training: whether windows are random, else they are in the middle. Default: `True` with `noise_seed`; without,
+            what the network is called with, or `False`.
+        noise_seed: int64 keys `(batch,)`, one per clip (a scalar for a single clip). In training without them the layer
+            draws keys from `seed` and its count of calls, which is reproducible as long as calls come in the same
+            order.
 
     Returns:
         Clips `(batch, num_frames, height, width, channels)`, or without `batch`, of the same dtype.

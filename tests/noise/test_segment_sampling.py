@@ -74,11 +74,17 @@ def test_graph_and_xla_take_the_frames_of_eager_mode(jit_compile, training):
     np.testing.assert_array_equal(compiled(clips, KEYS), expected)
 
 
-def test_without_keys_frames_follow_the_seed_and_the_count_of_calls():
+def test_without_keys_training_follows_the_seed_and_the_count_of_calls():
     clips, first, second = _clips(), kns.SegmentSampling(4, seed=1), kns.SegmentSampling(4, seed=1)
-    taken = first(clips)
-    np.testing.assert_array_equal(second(clips), taken)
-    assert np.any(second(clips) != taken)
+    taken = first(clips, training=True)
+    np.testing.assert_array_equal(second(clips, training=True), taken)
+    assert np.any(second(clips, training=True) != taken)
+
+
+def test_without_keys_or_training_a_network_does_what_it_does_in_evaluation():
+    dropout = keras.layers.Dropout(0.9)
+    network = keras.Sequential([keras.Input((None, 4, 3, 1)), kns.SegmentSampling(4), dropout])
+    np.testing.assert_array_equal(network(_clips()), network(_clips(), training=False))
 
 
 def test_fulfils_the_contract_of_layers(tmp_path):

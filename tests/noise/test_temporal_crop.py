@@ -68,11 +68,17 @@ def test_graph_and_xla_keep_the_frames_of_eager_mode(jit_compile):
     np.testing.assert_array_equal(compiled(clips, KEYS), crop(clips, noise_seed=KEYS))
 
 
-def test_without_keys_windows_follow_the_seed_and_the_count_of_calls():
+def test_without_keys_training_follows_the_seed_and_the_count_of_calls():
     clips, first, second = _clips(), kns.TemporalCrop(4, seed=1), kns.TemporalCrop(4, seed=1)
-    windows = first(clips)
-    np.testing.assert_array_equal(second(clips), windows)
-    assert np.any(second(clips) != windows)
+    windows = first(clips, training=True)
+    np.testing.assert_array_equal(second(clips, training=True), windows)
+    assert np.any(second(clips, training=True) != windows)
+
+
+def test_without_keys_or_training_a_network_does_what_it_does_in_evaluation():
+    dropout = keras.layers.Dropout(0.9)
+    network = keras.Sequential([keras.Input((None, 4, 3, 1)), kns.TemporalCrop(4), dropout])
+    np.testing.assert_array_equal(network(_clips()), network(_clips(), training=False))
 
 
 def test_fulfils_the_contract_of_layers(tmp_path):
