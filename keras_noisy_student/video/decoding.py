@@ -70,7 +70,7 @@ def decode_video(path: str, *, num_frames: int, frame_size: tuple[int, int], min
                 ending.look_at(packet)
                 for frame in packet.decode() if packet.stream_index == stream.index else ():
                     frames.add(frame)
-            ending.check(promised=(container.duration or 0) / av.time_base)
+            ending.check(promised=_promised_seconds(av, container))
     except av.error.FFmpegError as error:
         raise BrokenClipError(f"it cannot be decoded ({error.strerror})") from error
     check_num_frames(frames.count, min_frames)
@@ -152,19 +152,21 @@ class _Ending:
         """Raises a `BrokenClipError` when a packet is incomplete, or clearly less was read than the header promises.
 
         Args:
-            promised: seconds; 0 where the header says nothing.
+            promised: seconds; 0 where nothing is promised.
         """
         units = {stream: float(self._container.streams[stream].time_base) for stream in self._spans}
         first = min((units[stream] * first for stream, (first, _) in self._spans.items()), default=0.0)
         read = max((units[stream] * last for stream, (_, last) in self._spans.items()), default=0.0) - min(first, 0)
         # Not every container says how long its last frame is shown.
         last_frame = read / max(self._num_packets, 1)
-        is_short = 0 < read + last_frame < _SMALLEST_READ_PART * promised and not self._are_all_packets_read()
+        is_short = 0 < read + last_frame < _SMALLEST_READ_PART * promised
         if self._is_cut_off or is_short:
             of = f" of {promised:.1f}" if is_short else ""
             raise BrokenClipError(f"it is cut off after {read:.1f}{of} seconds")
 
-    def _are_all_packets_read(self) -> bool:
-        """An AVI header counts frames without an index of them, often wrongly; others list every packet or none."""
-        is_avi: bool = self._container.format.name == "avi"
-        return is_avi or 0 < self._video.frames <= self._num_packets
+
+def _promised_seconds(av: Any, container: Any) -> float:
+    """What the header says of the length; 0 where it says nothing, or counts frames, as that of AVI does, unchecked."""
+    if container.duration is None or container.format.name == "avi":
+        return 0.0
+    return float(container.duration / av.time_base)
