@@ -33,12 +33,15 @@ class ClipReader:
     def __post_init__(self) -> None:
         check_count("num_frames", self.num_frames)
         check_count("min_frames", self.min_frames)
+        # NumPy's integers are of one size, and no JSON.
+        object.__setattr__(self, "num_frames", int(self.num_frames))
+        object.__setattr__(self, "min_frames", int(self.min_frames))
         object.__setattr__(self, "frame_size", height_and_width(self.frame_size))
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Of what is read: `(num_frames, height, width, 3)`."""
-        return (int(self.num_frames), *self.frame_size, 3)
+        return (self.num_frames, *self.frame_size, 3)
 
     def read(self, path: str) -> np.ndarray:
         """The clip in a video or in a folder of frames.
@@ -56,7 +59,9 @@ class ClipReader:
         return np.stack([decode_image(files[place], frame_size=self.frame_size) for place in taken])[places]
 
 
-def read_clip(path: str | os.PathLike[str], *, num_frames: int, frame_size: Any, min_frames: int = 2) -> np.ndarray:
+def read_clip(
+    path: str | os.PathLike[str], *, num_frames: int, frame_size: int | tuple[int, int], min_frames: int = 2
+) -> np.ndarray:
     """Reads one clip as `clips_from_folder` reads many. Needs PyAV (extra `video`).
 
     Args:

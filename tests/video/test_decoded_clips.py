@@ -124,7 +124,13 @@ def test_whoever_is_stopped_in_between_leaves_no_cache_that_is_described_as_anot
     check_is_complete(cached_clips(cache, directory, PATHS, READER))
 
 
-def test_a_cache_of_nothing_is_one_too(directory, cache, monkeypatch):
+def test_integers_of_numpy_serve_too(directory, cache):
+    reader = ClipReader(np.int32(4), (np.int64(8), np.int16(10)), np.int64(2))
+    assert reader == READER
+    check_is_complete(cached_clips(cache, directory, PATHS, reader))
+
+
+def test_a_cache_of_nothing_is_one_too(directory, cache):
     for _ in range(2):
         decoded = cached_clips(cache, directory, ["b.mp4"], READER)
         assert decoded.clips.shape == (0, *READER.shape)
