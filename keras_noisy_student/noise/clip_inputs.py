@@ -64,7 +64,7 @@ def checked_length(clips: tf.Tensor, *, at_least: int, why: str) -> tf.Tensor:
         tf.errors.InvalidArgumentError: for clips that are too short, if a graph is built before their length is known.
 
     Example:
-        >>> checked_length(tf.zeros((2, 16, 32, 32, 3)), at_least=8, why="`num_frames` takes").numpy()
+        >>> int(checked_length(tf.zeros((2, 16, 32, 32, 3)), at_least=8, why="`num_frames` takes"))
         16
     """
     check_length(clips, at_least=at_least, why=why)

@@ -49,8 +49,7 @@ class SegmentSampling(FrameSampling):
         >>> sample, augment = SegmentSampling(num_frames=4), PerClip(RandAugment(num_ops=2, magnitude=9))
         >>> def augmentation(clips, noise_seed):
         ...     return augment(sample(clips, noise_seed=noise_seed), noise_seed=noise_seed)
-        >>> Noise(augmentation).augment(clips, tf.constant([3, 4, 5], tf.int64)).shape
-        TensorShape([3, 4, 8, 8, 3])
+        >>> noise = Noise(augmentation, dropout_rate=0.5, survival_probability=0.8)
 
     Reference:
         Wang et al. 2016, Temporal Segment Networks, arXiv 1608.00859.

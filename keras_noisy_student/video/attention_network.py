@@ -8,12 +8,10 @@ from keras_noisy_student.argument_checks import check_count
 from keras_noisy_student.noise.segment_sampling import SegmentSampling
 from keras_noisy_student.noise.stochastic_depth import StochasticDepth
 from keras_noisy_student.students.residual_blocks import ALMOST_OFF
-from keras_noisy_student.video.frame_encoder import frame_encoder
+from keras_noisy_student.video.frame_encoder import BLOCKS, frame_encoder
 from keras_noisy_student.video.frame_size import height_and_width
 from keras_noisy_student.video.per_frame import PerFrame
 from keras_noisy_student.video.temporal_attention_pooling import TemporalAttentionPooling
-
-_BATCH_NORM_MOMENTUM = 0.9
 
 
 def attention_network(
@@ -55,7 +53,7 @@ def attention_network(
     Example:
         >>> network = kns.video.attention_network(num_classes=8, num_frames=12, frame_size=(40, 40))
         >>> network.output_shape, network.count_params()
-        ((None, 8), 65728)
+        ((None, 8), 64128)
         >>> network(np.zeros((2, 30, 64, 48, 3), np.uint8)).shape
         TensorShape([2, 8])
 
@@ -83,8 +81,8 @@ def attention_network(
 
 def _with_neighbours(x: Any) -> Any:
     """Adds to each frame what a convolution makes of it and its neighbours."""
-    branch = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=_BATCH_NORM_MOMENTUM)(x))
-    branch = keras.layers.Conv1D(x.shape[-1], 3, padding="same", use_bias=False, kernel_initializer="he_normal")(branch)
+    convolution = keras.layers.Conv1D(x.shape[-1], 3, padding="same", use_bias=False, kernel_initializer="he_normal")
+    branch = convolution(BLOCKS.activation(x))
     return keras.layers.Add()([x, StochasticDepth(1 - ALMOST_OFF)(branch)])
 
 
