@@ -78,6 +78,7 @@ def test_logits_are_what_the_softmax_is_taken_of(network):
     np.testing.assert_allclose(keras.ops.softmax(logits(_clips())), network(_clips()), rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "jit_compile"), [("float32", True), ("mixed_bfloat16", False)])
 def test_it_is_trained_with_an_encoder_of_ones_own(policy, jit_compile):
     keras.config.set_dtype_policy(policy)
