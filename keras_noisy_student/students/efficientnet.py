@@ -80,7 +80,8 @@ def efficientnet(
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
     build, stages = _of_keras()
     images = keras.Input((None, None, 3))
-    x = keras.layers.Resizing(int(image_size), int(image_size), dtype="float32")(images)
+    # Keras takes a missing `training` for `True` here, and for all layers behind it too.
+    x = keras.layers.Resizing(int(image_size), int(image_size), dtype="float32")(images, training=False)
     # What follows divides by 255. Its own normalisation knows no statistics unless ImageNet weights are loaded.
     x = keras.layers.Rescaling(scale=(1 / std).tolist(), offset=(-255 * mean / std).tolist(), dtype="float32")(x)
     outputs = build(

@@ -1,11 +1,9 @@
 """`wide_resnet`: wide residual networks, the usual students for 32 x 32 images."""
 
-from typing import Any
-
 import keras
 
 from keras_noisy_student.argument_checks import FROM_0_BELOW_1, check_count, is_integer, is_number
-from keras_noisy_student.noise.stochastic_depth import StochasticDepth
+from keras_noisy_student.students.residual_blocks import ALMOST_OFF, ResidualBlocks
 
 _STAGE_WIDTHS = (16, 32, 64)
 _SMALLEST_IMAGE_SIZE = 8
@@ -59,43 +57,16 @@ def wide_resnet(
     check_count("first_stride", first_stride)
     if not isinstance(from_logits, bool):
         raise ValueError(f"`from_logits` must be True or False. Received: from_logits={from_logits!r}.")
-    network = _WideResNet(float(batch_norm_momentum))
+    blocks = ResidualBlocks(float(batch_norm_momentum))
     images = keras.Input((None, None, 3))
-    x = keras.layers.Resizing(int(image_size), int(image_size), dtype="float32")(images)
+    # Keras takes a missing `training` for `True` here, and for all layers behind it too.
+    x = keras.layers.Resizing(int(image_size), int(image_size), dtype="float32")(images, training=False)
     x = keras.layers.Rescaling(1 / 127.5, offset=-1, dtype="float32")(x)
-    x = network.convolution(x, _STAGE_WIDTHS[0], stride=first_stride)
+    x = blocks.convolution(x, _STAGE_WIDTHS[0], stride=first_stride)
     for stage, width in enumerate(_STAGE_WIDTHS):
         for block in range((depth - 4) // 6):
-            x = network.block(x, round(width * widen_factor), stride=2 if stage > 0 and block == 0 else 1)
-    x = keras.layers.GlobalAveragePooling2D()(network.activation(x))
-    x = keras.layers.Dropout(_ALMOST_OFF)(x)
+            x = blocks.block(x, round(width * widen_factor), stride=2 if stage > 0 and block == 0 else 1)
+    x = keras.layers.GlobalAveragePooling2D()(blocks.activation(x))
+    x = keras.layers.Dropout(ALMOST_OFF)(x)
     outputs = keras.layers.Dense(num_classes, activation=None if from_logits else "softmax", dtype="float32")(x)
     return keras.Model(images, outputs, name=f"wide_resnet_{depth}_{widen_factor:g}".replace(".", "_"))
-
-
-# A layer that is built with a rate of 0 cannot drop later on.
-_ALMOST_OFF = 1e-6
-
-
-class _WideResNet:
-    """The parts of the network."""
-
-    def __init__(self, batch_norm_momentum: float) -> None:
-        self._momentum = batch_norm_momentum
-
-    def convolution(self, x: Any, filters: int, *, stride: int = 1, kernel_size: int = 3) -> Any:
-        return keras.layers.Conv2D(
-            filters, kernel_size, stride, padding="same", use_bias=False, kernel_initializer="he_normal"
-        )(x)
-
-    def activation(self, x: Any) -> Any:
-        return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=self._momentum)(x))
-
-    def block(self, x: Any, filters: int, *, stride: int) -> Any:
-        """A pre-activation block; where the shape changes, both of its paths start from the activation."""
-        activation = self.activation(x)
-        is_same_shape = stride == 1 and x.shape[-1] == filters
-        shortcut = x if is_same_shape else self.convolution(activation, filters, stride=stride, kernel_size=1)
-        branch = self.activation(self.convolution(activation, filters, stride=stride))
-        branch = StochasticDepth(1 - _ALMOST_OFF)(self.convolution(branch, filters))
-        return keras.layers.Add()([shortcut, branch])

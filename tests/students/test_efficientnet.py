@@ -53,6 +53,10 @@ def drop_rates(network):
     return {layer.name: layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)}
 
 
+def test_a_call_that_does_not_say_so_is_no_training(network):
+    np.testing.assert_array_equal(network(images(40, 24)), network(images(40, 24), training=False))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "millions"), [("L0", 140), ("L1", 273), ("L2", 480)])
 def test_the_largest_have_the_parameters_of_the_paper(name, millions):

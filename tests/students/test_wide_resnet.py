@@ -67,6 +67,10 @@ def test_pixels_of_images_that_have_the_size_are_left_alone(network):
     np.testing.assert_allclose(scaled(images(8, 8)), images(8, 8) / 127.5 - 1, atol=1e-6)
 
 
+def test_a_call_that_does_not_say_so_is_no_training(network):
+    np.testing.assert_array_equal(network(images(20, 9)), network(images(20, 9), training=False))
+
+
 def test_it_is_run_at_another_resolution(network):
     copy = at_resolution(network, (12, 12))
     (resizing,) = [layer for layer in copy.layers if isinstance(layer, keras.layers.Resizing)]
