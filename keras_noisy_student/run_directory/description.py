@@ -10,7 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-_PASSING = ("name", "build_config", "build_input_shape")
+_PASSING = ("name", "build_config", "build_input_shape", "input_layers", "output_layers", "inbound_nodes")
+"""Names, which Keras counts up in a process, and what refers to layers by them; shapes, which a first call sets."""
 
 
 def describe(value: Any) -> Any:
@@ -49,7 +50,7 @@ def _config(value: keras.Layer | keras.Metric | keras.optimizers.Optimizer) -> A
 
 
 def _lasting(config: Any) -> Any:
-    """A Keras config without what changes when a layer is made again (its name) or first called (its shapes)."""
+    """A Keras config without what changes when a layer is made again or first called."""
     if isinstance(config, Mapping) and config.get("class_name") == "__lambda__":
         # Marshalled code, in which a line that is added above the function counts.
         return "lambda"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
-from keras_noisy_student.run_directory.description import describe, differences, digest
+from keras_noisy_student.run_directory.description import describe, describe_network, differences, digest
 from keras_noisy_student.tasks.classification import Classification
 
 
@@ -67,6 +67,16 @@ def test_the_names_of_layers_that_count_up_make_no_difference():
     first, second = (keras.Sequential([keras.layers.GaussianNoise(0.1)]) for _ in range(2))
     assert first.name != second.name
     assert describe(first) == describe(second)
+
+
+def test_nor_do_those_of_a_network_within_a_layer():
+    def build(units):
+        inputs = keras.Input((4,))
+        inner = keras.Model(inputs, keras.layers.Dense(units)(inputs))
+        return keras.Sequential([keras.Input((2, 4)), keras.layers.TimeDistributed(inner)])
+
+    assert describe_network(build(3)) == describe_network(build(3))
+    assert describe_network(build(3)) != describe_network(build(2))
 
 
 @pytest.mark.parametrize(
