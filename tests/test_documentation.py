@@ -73,6 +73,21 @@ def test_the_code_of_the_page_on_improvements_runs():
 
 
 @pytest.mark.slow
+def test_the_code_of_the_page_on_video_runs(tmp_path, monkeypatch):
+    written_clips = pytest.importorskip("tests.video.written_clips", reason="The page reads videos.")
+    monkeypatch.chdir(tmp_path)
+    written_clips.write_expressions(tmp_path / "clips", people=("ann", "bob"), classes=("calm", "glad"), num_clips=4)
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "video.md").read_text(), flags=re.DOTALL)
+    namespace = {}
+    exec(compile(block, "video.md", "exec"), namespace)
+    assert namespace["report"].num_examples == 8
+    assert list(namespace["report"].by_group) == ["bob"]
+    assert namespace["weights"].shape == (8, 8)
+    np.testing.assert_array_equal(namespace["frames"], np.arange(1, 17, 2))
+    assert (tmp_path / "pool.npy").exists()
+
+
+@pytest.mark.slow
 def test_readme_code_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)

@@ -25,6 +25,27 @@ def test_digits_runs_and_writes_its_figures(tmp_path):
         assert label in process.stdout
 
 
+@pytest.mark.slow
+def test_expressions_runs_writes_its_figures_and_draws_attention(tmp_path):
+    written_clips = pytest.importorskip("tests.video.written_clips", reason="The example reads videos.")
+    data = tmp_path / "data"
+    people = ["ann", "bob", "cai", "dan", "eve", "fay"]
+    written_clips.write_expressions(data, people=people, classes=["calm", "glad"], num_clips=2)
+    options = ["--quick", "--json", "figures.json", "--predict", str(data / "unlabeled" / "glad_0.mp4")]
+    command = [sys.executable, str(EXAMPLES / "expressions.py"), "--data-dir", str(data), *options]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    rows = ["teacher", "baseline", "student", "student_of_two_pools"]
+    kept = ["kept_in_domain", "kept_out_of_domain"]
+    assert list(figures) == [*rows, *[f"{row}_macro_f1" for row in rows], *kept, "seconds_per_seed"]
+    assert all(len(figures[name]) == 1 and 0 <= figures[name][0] <= 1 for name in figures if name != "seconds_per_seed")
+    for line in ("glad  ", "student less teacher", "student less baseline", "Wrote attention.png."):
+        assert line in process.stdout
+    with Image.open(tmp_path / "attention.png") as picture:
+        assert picture.size[0] > picture.size[1]
+
+
 def test_noise_grid_draws_a_photograph_of_ones_own_and_the_picture_in_the_docs_is_small(tmp_path):
     photograph = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype("uint8")
     Image.fromarray(photograph).save(tmp_path / "photograph.png")

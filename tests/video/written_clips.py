@@ -50,6 +50,31 @@ def write_video(path, frames, *, codec="h264", rate=30, pixels="yuv420p", times=
             _write_silence(container, sound, sound_seconds)
 
 
+def write_expressions(directory, *, people, classes, num_clips):
+    """Writes labelled clips of people, unlabelled ones, and the CSV file of the labelled: brightness tells the class.
+
+    Args:
+        directory: a new one, with `labeled/`, `unlabeled/` and `clips.csv`.
+        people: their names.
+        classes: their names.
+        num_clips: of each person and class, and of unlabelled ones of each class.
+    """
+    rng = np.random.default_rng(0)
+    rows = ["path,label,subject"]
+    for folder in ("labeled", "unlabeled"):
+        (directory / folder).mkdir(parents=True)
+    for place, label in enumerate(classes):
+        for number in range(num_clips):
+            for person in (*people, None):
+                name = f"unlabeled/{label}_{number}.mp4" if person is None else f"labeled/{label}_{person}_{number}.mp4"
+                brightness = 30 + 180 * place // max(len(classes) - 1, 1) + rng.integers(0, 20, (40, 1, 1, 1))
+                frames = np.broadcast_to(brightness, (40, 32, 32, 3)).astype(np.uint8)
+                write_video(directory / name, frames, codec="mpeg4")
+                if person is not None:
+                    rows.append(f"{name},{label},{person}")
+    (directory / "clips.csv").write_text("\n".join(rows))
+
+
 def write_sound(path, seconds=1.0):
     """Writes a file that holds sound alone."""
     with av.open(str(path), "w") as container:
