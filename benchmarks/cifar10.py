@@ -26,7 +26,7 @@ What is compared (keys of the JSON, each a list of accuracies in [0, 1], one for
   (the paper's ablation removes it from the unlabelled images alone, this one from all), `hard_labels`, `no_balancing`,
   `no_filter`, `other_first_weights` (new ones where students begin as their teacher, its own where they do not),
   `larger_student` (with new weights; all other students are as large as their teacher), `temperature_scaling`,
-  `distribution_alignment`, `mirrored_views`.
+  `distribution_alignment`, `one_view` (the teacher of all other students also sees each image mirrored).
 - Changes of round 2, to be compared with `student_2`: `higher_threshold`, `higher_ratio`, `higher_magnitude` (settings
   that change by round), `two_teachers`.
 - `kept`: the share of the unlabelled images that were trained on after each change.

@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from cifar10_data import NUM_CLASSES, Split
 from cifar10_presets import Preset
 
@@ -55,9 +54,7 @@ CHANGES_OF_ROUND_1: dict[str, Change] = {
     ),
     "temperature_scaling": lambda plan, preset: plan.relabeled(corrections=[kns.TemperatureScaling()]),
     "distribution_alignment": lambda plan, preset: plan.relabeled(corrections=[kns.DistributionAlignment()]),
-    "mirrored_views": lambda plan, preset: plan.relabeled(
-        averaging=kns.TeacherAveraging(views=[tf.identity, tf.image.flip_left_right])
-    ),
+    "one_view": lambda plan, preset: plan.relabeled(averaging=kns.TeacherAveraging()),
 }
 """What is compared with student 1, which shares its teacher with them."""
 
@@ -67,7 +64,9 @@ CHANGES_OF_ROUND_2: dict[str, Change] = {
     ),
     "higher_ratio": lambda plan, preset: dataclasses.replace(plan, unlabeled_ratio=2 * plan.unlabeled_ratio + 1),
     "higher_magnitude": lambda plan, preset: dataclasses.replace(plan, noise=preset.noise(2 * preset.magnitude)),
-    "two_teachers": lambda plan, preset: plan.relabeled(averaging=kns.TeacherAveraging(num_teachers=2)),
+    "two_teachers": lambda plan, preset: plan.relabeled(
+        averaging=dataclasses.replace(plan.pseudo_labeling.averaging, num_teachers=2)
+    ),
 }
 """What is compared with student 2, which shares its teacher with them: settings that change by round, and averaging."""
 

@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_noisy_student as kns
 from keras_noisy_student.run_directory.description import describe, describe_network
@@ -114,7 +115,10 @@ def weights_of(network):
 
 def test_every_change_differs_from_the_plan_in_what_it_names(runs):
     module = importlib.import_module("cifar10_runs")
-    labeling = kns.PseudoLabeling(temperature=0.5, confidence_threshold=0.4, examples_per_class="auto")
+    averaging = kns.TeacherAveraging(views=[tf.identity, tf.image.flip_left_right])
+    labeling = kns.PseudoLabeling(
+        temperature=0.5, confidence_threshold=0.4, examples_per_class="auto", averaging=averaging
+    )
     plan = dataclasses.replace(runs._plan, pseudo_labeling=labeling)
     changed = {
         name: change(plan, runs.preset)
@@ -135,11 +139,13 @@ def test_every_change_differs_from_the_plan_in_what_it_names(runs):
         "no_filter": ["confidence_threshold"],
         "temperature_scaling": ["corrections"],
         "distribution_alignment": ["corrections"],
-        "mirrored_views": ["averaging"],
+        "one_view": ["averaging"],
         "higher_threshold": ["confidence_threshold"],
         "two_teachers": ["averaging"],
     }
     assert changed["higher_threshold"].pseudo_labeling.confidence_threshold == 0.8
+    assert changed["one_view"].pseudo_labeling.averaging == kns.TeacherAveraging()
+    assert changed["two_teachers"].pseudo_labeling.averaging.views == averaging.views
 
 
 def difference(one, other):
