@@ -138,15 +138,23 @@ def check_network(network: keras.Model, x: Any, task: Task) -> None:
 
 
 def check_is_new(network: keras.Model, teacher: keras.Model, round_index: int) -> None:
-    """A student is a model of its own, not its teacher.
+    """A student is a model of its own: what it trains is no part of its teacher.
 
     Raises:
-        ValueError: when it is its teacher.
+        ValueError: when it is its teacher, or trains weights of it.
     """
     if network is teacher:
         raise ValueError(
             f"`student` must build a new model for every round. Received: the teacher itself in round {round_index}. "
             "Build the model inside the function."
+        )
+    of_teacher = {id(weight) for weight in teacher.weights}
+    shared = [weight.path for weight in network.trainable_weights if id(weight) in of_teacher]
+    if shared:
+        raise ValueError(
+            f"`student` must build a new model for every round. Received: {len(shared)} weights in round {round_index} "
+            f"that are weights of its teacher too, such as {shared[0]}. Build every part of the model inside the "
+            "function, an encoder for instance, or freeze what all rounds share."
         )
 
 

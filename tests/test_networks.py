@@ -83,6 +83,19 @@ def test_a_student_that_is_its_teacher_is_refused():
         check_is_new(network, network, 2)
 
 
+def test_a_student_that_trains_a_part_of_its_teacher_is_refused():
+    encoder = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    teacher, student = (keras.Sequential([encoder, keras.layers.Dense(3)]) for _ in range(2))
+    for network in (teacher, student):
+        network.build((None, 4))
+    with pytest.raises(
+        ValueError, match=r"Received: 2 weights in round 1 that are weights of its teacher too, such as"
+    ):
+        check_is_new(student, teacher, 1)
+    encoder.trainable = False
+    check_is_new(student, teacher, 1)
+
+
 def test_outputs_are_checked_by_the_task():
     x = np.ones((2, 4), "float32")
     check_network(dense_network(), x, TASK)

@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-_PASSING = ("name", "build_config", "build_input_shape", "input_layers", "output_layers", "inbound_nodes")
-"""Names, which Keras counts up in a process, and what refers to layers by them; shapes, which a first call sets."""
+_PASSING = ("name", "build_config", "build_input_shape")
+"""Names, which Keras counts up in a process, and shapes, which a first call sets."""
 
 
 def describe(value: Any) -> Any:
@@ -55,10 +55,27 @@ def _lasting(config: Any) -> Any:
         # Marshalled code, in which a line that is added above the function counts.
         return "lambda"
     if isinstance(config, Mapping):
+        config = _wired_by_places(config) if "output_layers" in config else config
         return {key: _lasting(item) for key, item in config.items() if key not in _PASSING}
     if isinstance(config, list | tuple):
         return [_lasting(item) for item in config if not _is_input_layer(item)]
     return config
+
+
+def _wired_by_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a functional model, whose layers are told by their places in it instead of their names."""
+    places = {layer["config"]["name"]: place for place, layer in enumerate(config["layers"])}
+
+    def placed(item: Any) -> Any:
+        if isinstance(item, Mapping):
+            return {key: placed(value) for key, value in item.items()}
+        if isinstance(item, list | tuple):
+            return [placed(value) for value in item]
+        return places.get(item, item) if isinstance(item, str) else item
+
+    layers = [{**layer, "inbound_nodes": placed(layer["inbound_nodes"])} for layer in config["layers"]]
+    ends = {key: placed(config[key]) for key in ("input_layers", "output_layers")}
+    return {**config, "layers": layers, **ends}
 
 
 def _is_input_layer(config: Any) -> bool:

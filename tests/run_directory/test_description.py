@@ -70,13 +70,14 @@ def test_the_names_of_layers_that_count_up_make_no_difference():
 
 
 def test_nor_do_those_of_a_network_within_a_layer():
-    def build(units):
+    def build(units=3, divisor=2.0):
         inputs = keras.Input((4,))
-        inner = keras.Model(inputs, keras.layers.Dense(units)(inputs))
+        inner = keras.Model(inputs, keras.layers.Dense(units)(inputs) / divisor)
         return keras.Sequential([keras.Input((2, 4)), keras.layers.TimeDistributed(inner)])
 
-    assert describe_network(build(3)) == describe_network(build(3))
-    assert describe_network(build(3)) != describe_network(build(2))
+    assert describe_network(build()) == describe_network(build())
+    assert describe_network(build()) != describe_network(build(units=2))
+    assert describe_network(build()) != describe_network(build(divisor=3.0))
 
 
 @pytest.mark.parametrize(
