@@ -40,7 +40,8 @@ def test_expressions_runs_writes_its_figures_and_draws_attention(tmp_path):
     kept = ["kept_in_domain", "kept_out_of_domain"]
     assert list(figures) == [*rows, *[f"{row}_macro_f1" for row in rows], *kept, "seconds_per_seed"]
     assert all(len(figures[name]) == 1 and 0 <= figures[name][0] <= 1 for name in figures if name != "seconds_per_seed")
-    for line in ("glad  ", "student less teacher", "student less baseline", "Wrote attention.png."):
+    lines = ("glad  ", "student less teacher", "student less baseline", "student of two pools less student")
+    for line in (*lines, "Wrote attention.png."):
         assert line in process.stdout
     with Image.open(tmp_path / "attention.png") as picture:
         assert picture.size[0] > picture.size[1]
