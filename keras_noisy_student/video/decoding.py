@@ -84,13 +84,16 @@ def decode_image(path: str, *, frame_size: tuple[int, int]) -> np.ndarray:
         uint8 `(height, width, 3)`.
 
     Raises:
-        BrokenClipError: for a file that cannot be decoded.
+        BrokenClipError: for a file that cannot be decoded, or ends early.
     """
     av = library()
     try:
         # Opened here: FFmpeg takes a `%` in a name for a pattern of many names.
         with open(path, "rb") as file, av.open(file, metadata_errors="replace") as container:
-            container.streams.video[0].codec_context.thread_count = 1
+            codec = container.streams.video[0].codec_context
+            codec.thread_count = 1
+            # Of a JPEG or WebP that was cut off, FFmpeg would else make up the rows that are missing.
+            codec.options = {"err_detect": "explode"}
             for frame in container.decode(video=0):
                 return _ToRGB(av, frame_size)(frame)
     except (av.error.FFmpegError, OSError, IndexError) as error:

@@ -4,6 +4,7 @@ import struct
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_noisy_student.video import decoding
 from keras_noisy_student.video.decoding import BrokenClipError, decode_image, decode_video
@@ -156,6 +157,20 @@ def test_a_frame_that_is_no_image_is_refused(tmp_path, content, why):
     path.mkdir() if content is None else path.write_bytes(content)
     with pytest.raises(BrokenClipError, match=rf"its frame 7\.png {why}"):
         decode_image(str(path), frame_size=(12, 16))
+
+
+@pytest.mark.parametrize("kind", ["baseline", "progressive"])
+def test_a_frame_that_was_cut_off_is_refused(tmp_path, kind):
+    image = np.random.default_rng(0).integers(0, 256, (48, 96, 3)).astype(np.uint8)
+    content = tf.io.encode_jpeg(image, quality=95, progressive=kind == "progressive").numpy()
+    path = tmp_path / "7.jpg"
+    path.write_bytes(content)
+    expected = image.reshape(3, 16, 3, 32, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(decode_image(str(path), frame_size=(3, 3)), expected, atol=3)
+    for part in (0.3, 0.5, 0.6, 0.9):
+        path.write_bytes(content[: int(part * len(content))])
+        with pytest.raises(BrokenClipError, match=r"its frame 7\.jpg cannot be decoded \(Invalid data"):
+            decode_image(str(path), frame_size=(3, 3))
 
 
 @pytest.mark.parametrize("content", [b"", b"hello\n" * 100, bytes(range(256)) * 20])
