@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import os
 import posixpath
 from collections.abc import Iterable, Sequence
@@ -88,9 +89,12 @@ def listed(names: Iterable[str]) -> str:
 def _rows_below(csv_path: str, directory: str) -> dict[str, dict[str, str]]:
     """The rows by path relative to the directory."""
     root, base = os.path.realpath(directory), os.path.realpath(os.path.dirname(csv_path))
+    # Folders may be links, as `directory` may be; a clip that is one keeps its name. Many rows share a folder.
+    resolved = functools.cache(os.path.realpath)
     rows: dict[str, dict[str, str]] = {}
     for row in _read(csv_path):
-        relative = os.path.relpath(os.path.normpath(os.path.join(base, row["path"])), root).replace(os.sep, "/")
+        folder, name = os.path.split(os.path.normpath(os.path.join(base, row["path"])))
+        relative = os.path.relpath(os.path.join(resolved(folder), name), root).replace(os.sep, "/")
         if posixpath.normpath(relative).split("/")[0] == "..":
             continue
         if relative in rows:

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,19 @@ def test_paths_are_relative_to_the_folder_of_the_csv_file(tmp_path, directory, m
     monkeypatch.chdir(directory)
     assert csv_labels("../clips.csv", ".", PATHS).labels.tolist() == [0, 1, 0]
     assert csv_labels(path, str(directory), PATHS).labels.tolist() == [0, 1, 0]
+
+
+def test_folders_may_be_links(tmp_path):
+    (tmp_path / "disk" / "b").mkdir(parents=True)
+    (tmp_path / "elsewhere.mp4").write_bytes(b"")
+    os.symlink(tmp_path / "elsewhere.mp4", tmp_path / "disk" / "a.mp4")
+    os.symlink(tmp_path / "disk", tmp_path / "clips")
+    path = table(tmp_path, "path,label\nclips/a.mp4,x\nclips/b/1.mp4,y\ndisk/b/2,x\nelsewhere.mp4,z\n")
+    for directory in (tmp_path / "clips", tmp_path / "disk"):
+        assert csv_labels(path, str(directory), PATHS).labels.tolist() == [0, 1, 0]
+    twice = table(tmp_path, "path,label\nclips/a.mp4,x\ndisk/a.mp4,y\n")
+    with pytest.raises(ValueError, match=r"one row in .*Received: several of 'disk/a\.mp4'\."):
+        csv_labels(twice, str(tmp_path / "clips"), PATHS)
 
 
 @pytest.mark.parametrize(
