@@ -3,9 +3,9 @@
 import dataclasses
 import hashlib
 import json
-import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
@@ -46,7 +46,8 @@ def decode_clips(directory: str, paths: Sequence[str], reader: ClipReader) -> De
         reader: what becomes of each.
     """
     clips = np.empty((len(paths), *reader.shape), np.uint8)
-    kept, skipped = _fill(clips, directory, paths, reader)
+    rows = iter(clips)
+    kept, skipped = _hand_on(directory, paths, reader, to=lambda clip: np.copyto(next(rows), clip))
     return DecodedClips(clips[: len(kept)], kept, skipped)
 
 
@@ -91,17 +92,17 @@ class _Stored:
     skipped: dict[str, str]
 
 
-def _fill(
-    clips: np.ndarray, directory: str, paths: Sequence[str], reader: ClipReader
+def _hand_on(
+    directory: str, paths: Sequence[str], reader: ClipReader, *, to: Callable[[np.ndarray], object]
 ) -> tuple[list[int], dict[str, str]]:
-    """Writes the clips that can be read to the first rows of an array."""
+    """Calls `to` with each clip that can be read, in their order; returns `kept` and `skipped` of `DecodedClips`."""
     kept: list[int] = []
     skipped: dict[str, str] = {}
     for place, (clip, why) in enumerate(_decoded(directory, paths, reader)):
         if why:
             skipped[paths[place]] = why
         else:
-            clips[len(kept)] = clip
+            to(clip)
             kept.append(place)
     return kept, skipped
 
@@ -125,26 +126,25 @@ def _decoded(directory: str, paths: Sequence[str], reader: ClipReader) -> Iterat
 
 
 def _write(cache: str, directory: str, paths: Sequence[str], reader: ClipReader) -> tuple[list[int], dict[str, str]]:
-    filled: list[tuple[list[int], dict[str, str]]] = []
+    written: list[tuple[list[int], dict[str, str]]] = []
 
     def write(temporary: str) -> None:
-        shape = (len(paths), *reader.shape)
-        clips = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        kept, skipped = _fill(clips, directory, paths, reader)
-        clips.flush()
-        del clips
-        _shorten(temporary, (len(kept), *reader.shape))
-        filled.append((kept, skipped))
+        # Appended: where a file that is mapped into memory fills the disk, the process is killed without an error.
+        with open(temporary, "wb") as file:
+            _write_header(file, len(paths), reader)
+            kept, skipped = _hand_on(directory, paths, reader, to=lambda clip: file.write(clip.tobytes()))
+            file.seek(0)
+            _write_header(file, len(kept), reader)
+        written.append((kept, skipped))
 
     write_atomically(cache, write)
-    return filled[0]
+    return written[0]
 
 
-def _shorten(path: str, shape: tuple[int, ...]) -> None:
-    """Cuts a `.npy` file down to its first rows: its header has room for any number of them."""
-    with open(path, "r+b") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        file.truncate(file.tell() + math.prod(shape))
+def _write_header(file: BinaryIO, num_clips: int, reader: ClipReader) -> None:
+    """Writes what a `.npy` file begins with: NumPy makes it equally long for any number of rows."""
+    shape = (num_clips, *reader.shape)
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
 def _stored(description: str) -> _Stored | None:

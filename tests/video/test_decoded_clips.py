@@ -1,9 +1,12 @@
 import dataclasses
+import io
 import os
+import pathlib
 
 import numpy as np
 import pytest
 
+from keras_noisy_student.video import decoded_clips
 from keras_noisy_student.video.clip_reader import ClipReader
 from keras_noisy_student.video.decoded_clips import cached_clips, decode_clips
 from tests.damage import delete, truncate
@@ -73,7 +76,9 @@ def test_a_cache_is_decoded_once_and_mapped(directory, cache, monkeypatch):
         assert isinstance(clips, np.memmap)
         assert not clips.flags.writeable
         np.testing.assert_array_equal(clips, decode_clips(directory, PATHS, READER).clips)
-    assert os.path.getsize(cache) == 128 + first.clips.nbytes
+    saved = io.BytesIO()
+    np.save(saved, first.clips)
+    assert pathlib.Path(cache).read_bytes() == saved.getvalue()
     assert sorted(os.listdir(os.path.dirname(cache))) == ["clips.npy", "clips.npy.json"]
 
 
@@ -122,6 +127,24 @@ def test_whoever_is_stopped_in_between_leaves_no_cache_that_is_described_as_anot
             cached_clips(cache, directory, PATHS[::-1], READER)
     assert numbers_of(np.load(cache)[0]) == [1, 4, 7, 10]
     check_is_complete(cached_clips(cache, directory, PATHS, READER))
+
+
+def test_a_cache_grows_with_what_is_decoded(directory, cache, monkeypatch):
+    sizes = []
+    read = ClipReader.read
+    monkeypatch.setattr(
+        ClipReader, "read", lambda self, path: sizes.append(os.path.getsize(f"{cache}.tmp")) or read(self, path)
+    )
+    cached_clips(cache, directory, PATHS, READER)
+    assert max(sizes) < os.path.getsize(cache)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_an_error_that_names_the_cache(directory, cache, monkeypatch):
+    monkeypatch.setattr(decoded_clips, "open", lambda path, mode: io.FileIO("/dev/full", mode), raising=False)
+    with pytest.raises(OSError, match=r"clips\.npy could not be written: .*No space left on device"):
+        cached_clips(cache, directory, PATHS, READER)
+    assert os.listdir(os.path.dirname(cache)) == []
 
 
 def test_integers_of_numpy_serve_too(directory, cache):
