@@ -21,7 +21,7 @@ class ClipFolder:
         skipped: why a clip was left out, by its path.
 
     Raises:
-        ValueError: for arrays of other shapes, or without a clip.
+        ValueError: for arrays of other shapes, or without a clip, and labels that are no places in `class_names`.
 
     Example:
         >>> folder = kns.video.ClipFolder(
@@ -58,6 +58,8 @@ class ClipFolder:
                     f"`{name}` must have one entry for each of the {len(self.clips)} clips. Received: shape "
                     f"{np.shape(values)}."
                 )
+        if self.labels is not None:
+            _check_labels(np.asarray(self.labels), len(self.class_names))
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -97,3 +99,16 @@ class ClipFolder:
             paths=self.paths[wanted],
             columns={name: values[wanted] for name, values in self.columns.items()},
         )
+
+
+def _check_labels(labels: np.ndarray, num_classes: int) -> None:
+    if not np.issubdtype(labels.dtype, np.integer):
+        received = f"dtype {labels.dtype}"
+    elif labels.min() < 0 or labels.max() >= num_classes:
+        received = f"labels from {labels.min()} to {labels.max()}"
+    else:
+        return
+    raise ValueError(
+        f"`labels` must be places in the {num_classes} `class_names`, integers in [0, {num_classes}). Received: "
+        f"{received}. Of the name of each clip's class, `np.unique(names, return_inverse=True)` makes both."
+    )
