@@ -18,14 +18,16 @@ def attention_weights(network: keras.Model, clips: Any) -> tuple[np.ndarray, np.
     Args:
         network: a functional or sequential model, such as `attention_network` or `NoisyStudentTrainer.model`, that
             holds exactly one `TemporalAttentionPooling`, as a layer of its own.
-        clips: `(clips, time, height, width, channels)`, as the network takes them.
+        clips: `(clips, time, height, width, channels)`, as the network takes them, one clip or more.
 
     Returns:
-        The weights, float32 `(clips, frames)`, which sum to 1 in each clip, and the places in `clips` of the frames
-        that they belong to, int32 `(frames,)`: those that `SegmentSampling` takes in evaluation, or all.
+        The weights, float32 `(clips, frames)`, which sum to 1 in each clip, or are all 0 where a mask leaves no frame,
+        and the places in `clips` of the frames that they belong to, int32 `(frames,)`: those that `SegmentSampling`
+        takes in evaluation, or all.
 
     Raises:
-        ValueError: for another network, or one whose attention does not weigh single frames.
+        ValueError: for another network, or one whose attention does not weigh single frames; for clips of another
+            rank, or none.
 
     Example:
         >>> network = kns.video.attention_network(num_classes=8, num_frames=4, frame_size=16)
@@ -34,6 +36,12 @@ def attention_weights(network: keras.Model, clips: Any) -> tuple[np.ndarray, np.
         ((2, 4), array([1, 3, 6, 8], dtype=int32))
     """
     pooling = _pooling_of(network)
+    shape = tuple(np.shape(clips))
+    if len(shape) != 5 or not shape[0]:
+        raise ValueError(
+            "`clips` must have shape `(clips, time, height, width, channels)`, of one clip or more. Received: clips of "
+            f"shape {shape}. Pass `clip[None]` for one clip."
+        )
     features_of = keras.Model(network.inputs, pooling.input)
 
     @tf.function(autograph=False, reduce_retracing=True)
@@ -42,9 +50,9 @@ def attention_weights(network: keras.Model, clips: Any) -> tuple[np.ndarray, np.
         features_and_mask = keras.tree.flatten(features_of(clips, training=False))
         return pooling(*features_and_mask, return_attention_scores=True)[1]
 
-    starts = range(0, len(clips), _BATCH_SIZE)
+    starts = range(0, shape[0], _BATCH_SIZE)
     weights = np.concatenate([weights_of(tf.convert_to_tensor(clips[s : s + _BATCH_SIZE])) for s in starts])
-    frames = _frames(network, num_frames=np.shape(clips)[1])
+    frames = _frames(network, num_frames=shape[1])
     if weights.shape[1] != len(frames):
         raise ValueError(
             "The attention of `network` must weigh the frames that its sampling takes. Received: "

@@ -31,7 +31,7 @@ class TemporalAttentionPooling(keras.layers.Layer):
 
     Returns:
         `(batch, features)`, and with `return_attention_scores=True` a pair of it and the weights, float32
-        `(batch, time)`, which sum to 1 in each clip.
+        `(batch, time)`, which sum to 1 in each clip, or are all 0 where the mask leaves no frame.
 
     Raises:
         ValueError: for `units` below 1, or features or a mask of another rank.

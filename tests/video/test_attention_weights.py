@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -41,12 +43,14 @@ def test_frames_are_those_that_all_samplings_leave(before, expected_frames):
 
 
 def test_masked_frames_have_no_weight():
-    features = keras.Input((None, 6))
-    pooled = kns.video.TemporalAttentionPooling(2)(keras.layers.Masking()(features))
-    x = np.ones((2, 5, 6), "float32")
+    clips = keras.Input((None, 1, 2, 3))
+    features = keras.layers.Masking()(kns.video.PerFrame(keras.layers.Flatten())(clips))
+    pooled = kns.video.TemporalAttentionPooling(2)(features)
+    x = np.ones((3, 5, 1, 2, 3), "float32")
     x[0, 3:] = 0
-    weights, _ = attention_weights(keras.Model(features, pooled), x)
-    np.testing.assert_allclose(weights, [[1 / 3] * 3 + [0] * 2, [0.2] * 5], rtol=1e-5)
+    x[2] = 0
+    weights, _ = attention_weights(keras.Model(clips, pooled), x)
+    np.testing.assert_allclose(weights, [[1 / 3] * 3 + [0] * 2, [0.2] * 5, [0] * 5], rtol=1e-5)
 
 
 def test_the_network_is_left_as_it_was():
@@ -60,6 +64,14 @@ def test_the_network_is_left_as_it_was():
 def test_what_is_no_model_is_refused():
     with pytest.raises(ValueError, match=r"`network` must be a keras\.Model\. Received: network=3\."):
         attention_weights(3, _clips())
+
+
+@pytest.mark.parametrize("shape", [(10, 4, 4, 3), (0, 10, 4, 4, 3)])
+def test_other_clips_are_refused(shape):
+    received = re.escape(f"Received: clips of shape {shape}. Pass `clip[None]` for one clip.")
+    message = rf"`clips` must have shape `\(clips, time, height, width, channels\)`, of one clip or more\. {received}"
+    with pytest.raises(ValueError, match=message):
+        attention_weights(_network(), np.zeros(shape, "uint8"))
 
 
 @pytest.mark.parametrize("num_poolings", [0, 2])
