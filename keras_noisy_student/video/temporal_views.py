@@ -21,7 +21,8 @@ class TemporalView:
         """Takes one frame of each segment of each clip."""
         num_taken = self.num_frames * self.num_views
         why = f"{self.num_views} views of `num_frames`={self.num_frames} take"
-        length = checked_length(clips, at_least=num_taken, why=why)
+        fix = f"read clips of {num_taken} frames or more, or take fewer `num_views`"
+        length = checked_length(clips, at_least=num_taken, why=why, fix=fix)
         return tf.gather(clips, middle_frames(length, num_taken)[self.index :: self.num_views], axis=-4)
 
 
