@@ -12,6 +12,6 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """The half a million objects that are imported by now are left out of all garbage collections to come."""
+    """What is imported by now is left out of all garbage collections to come."""
     gc.collect()
     gc.freeze()
