@@ -1,4 +1,6 @@
-.PHONY: check lint test format
+.PHONY: check lint test format docs
+
+SITE = build/docs
 
 check: lint test
 
@@ -13,3 +15,6 @@ test:
 format:
 	ruff check --fix .
 	ruff format .
+
+docs:
+	sphinx-build --fail-on-warning --keep-going --quiet --fresh-env docs $(SITE)

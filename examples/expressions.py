@@ -2,7 +2,7 @@
 
     pip install -e ".[examples]" && python examples/expressions.py --data-dir DATA
 
-Trains a teacher on 16 labelled clips (two people, one clip of each of 8 expressions), then three students on those and
+Trains a teacher on 16 labelled clips (two people, one clip of each of 8 expressions), then two students on those and
 the 240 unlabelled clips of six other people, and tests on the 120 clips of three more. Beside it: the same network
 trained on the labelled clips alone with the same noise, for as many steps as teacher and students together (the
 baseline); and students whose pool also holds clips of people who do other things, which the confidence threshold is to
@@ -21,7 +21,9 @@ leave out.
 A clip has one pseudo-label: the mean of what the teacher says of three samplings of its frames. Noise is drawn once for
 a clip, and is the same on all of its frames.
 
-The settings are not those of a paper and were not tuned; the example was not run in full so far.
+Five seeds: teacher 62.3%, baseline 63.3%, last student 68.0% (its gain over the baseline has a spread of 6.2 points);
+11 minutes a seed on two CPU cores, one of which did other work. The settings are not those of a paper: they were chosen
+with `--validate`.
 """
 
 import argparse
@@ -39,15 +41,15 @@ from matplotlib import pyplot
 
 import keras_noisy_student as kns
 
-NUM_FRAMES, NUM_VIEWS = 12, 3
-"""The network sees 12 frames of a clip, of which 36 are read."""
-READING = {"num_frames": NUM_FRAMES * NUM_VIEWS, "frame_size": (40, 40)}
-BATCH_SIZE = 8
+NUM_FRAMES, NUM_VIEWS = 8, 3
+"""The network sees 8 frames of a clip, of which 24 are read."""
+READING = {"num_frames": NUM_FRAMES * NUM_VIEWS, "frame_size": (32, 32)}
+BATCH_SIZE = 4
 UNLABELED_RATIO = 3
 SUPERVISED_BATCH_SIZE = BATCH_SIZE * (1 + UNLABELED_RATIO)
 """As large as a joint batch, so that a step of the teacher costs the same as one of a student."""
-LEARNING_RATES = 3e-3, 1.5e-3
-"""The highest, of the teacher and of the students."""
+LEARNING_RATE = 3e-3
+"""The highest."""
 NUM_LABELED_PEOPLE, NUM_TEST_PEOPLE, NUM_VALIDATION_PEOPLE = 2, 3, 2
 SUBTLE_OPS = ["Brightness", "Contrast", "Sharpness", "TranslateX", "TranslateY", "ShearX", "ShearY", "Rotate"]
 """They leave an expression what it is."""
@@ -75,7 +77,7 @@ def split(people, seed, *, validate):
         for name in labeled
         for class_id in range(len(people.class_names))
     ]
-    # The labelled clips are fewer than a supervised batch: each comes in it several times, with noise of its own.
+    # Of other data they may be fewer than a supervised batch: each comes in it several times, with noise of its own.
     repeats = math.ceil(SUPERVISED_BATCH_SIZE / len(one_of_each))
     return People(
         people.subset(repeats * one_of_each),
@@ -85,9 +87,9 @@ def split(people, seed, *, validate):
 
 
 def make_noise():
-    """Other frames of the clip, flips, and two subtle ops on all of them alike; dropout and stochastic depth."""
+    """Other frames of the clip, flips, and a subtle op on all of them alike; dropout and stochastic depth."""
     sample = kns.SegmentSampling(NUM_FRAMES)
-    augment = kns.PerClip(kns.Compose([kns.RandomFlip(), kns.RandAugment(2, magnitude=5, ops=SUBTLE_OPS)]))
+    augment = kns.PerClip(kns.Compose([kns.RandomFlip(), kns.RandAugment(1, magnitude=3, ops=SUBTLE_OPS)]))
 
     def augmentation(clips, noise_seed):
         return augment(sample(clips, noise_seed=noise_seed), noise_seed=noise_seed)
@@ -99,17 +101,17 @@ def make_pseudo_labeling():
     """Sharpened soft labels of three samplings of a clip, as many of each expression."""
     return kns.PseudoLabeling(
         temperature=0.5,
-        confidence_threshold=0.7,
+        confidence_threshold=0.8,
         examples_per_class="auto",
         averaging=kns.TeacherAveraging(views=kns.video.temporal_views(NUM_FRAMES, NUM_VIEWS)),
     )
 
 
-def make_optimizer(num_steps, learning_rate):
+def make_optimizer(num_steps):
     """AdamW: 5% of the steps to warm up, then a cosine to 0."""
     warm_up = max(1, num_steps // 20)
     schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, num_steps - warm_up, warmup_target=learning_rate, warmup_steps=warm_up
+        0.0, num_steps - warm_up, warmup_target=LEARNING_RATE, warmup_steps=warm_up
     )
     return keras.optimizers.AdamW(schedule, weight_decay=1e-3)
 
@@ -129,7 +131,7 @@ class Budget:
         return self.teacher_epochs + self.num_rounds * self.student_epochs
 
 
-FULL = Budget(steps_per_epoch=100, teacher_epochs=6, student_epochs=4, num_rounds=3)
+FULL = Budget(steps_per_epoch=100, teacher_epochs=12, student_epochs=15, num_rounds=2)
 QUICK = Budget(steps_per_epoch=5, teacher_epochs=12, student_epochs=1, num_rounds=1)
 
 
@@ -189,14 +191,12 @@ class Runs:
         return trainer, history[1]
 
     def _trainer(self, name, trainer_class, **settings):
-        num_classes = len(self.people.labeled.class_names)
+        class_names = self.people.labeled.class_names
         return trainer_class(
-            kns.students.FromTeacher(
-                kns.video.attention_network(
-                    num_classes=num_classes, num_frames=NUM_FRAMES, frame_size=READING["frame_size"]
-                )
+            kns.video.attention_network(
+                num_classes=len(class_names), num_frames=NUM_FRAMES, frame_size=READING["frame_size"]
             ),
-            kns.Classification(num_classes),
+            kns.Classification(len(class_names), class_names=class_names),
             make_noise(),
             make_pseudo_labeling(),
             unlabeled_ratio=UNLABELED_RATIO,
@@ -208,7 +208,7 @@ class Runs:
     def _supervised(self, name, epochs):
         trainer = self._trainer(name, kns.NoisyStudentTrainer)
         steps_per_epoch = self._budget.steps_per_epoch
-        trainer.compile(make_optimizer(epochs * steps_per_epoch, LEARNING_RATES[0]))
+        trainer.compile(make_optimizer(epochs * steps_per_epoch))
         trainer.fit_rounds(
             self._labeled,
             num_rounds=0,
@@ -221,7 +221,7 @@ class Runs:
 
     def _fit_students(self, trainer, unlabeled):
         budget = self._budget
-        trainer.compile(make_optimizer(budget.student_epochs * budget.steps_per_epoch, LEARNING_RATES[1]))
+        trainer.compile(make_optimizer(budget.student_epochs * budget.steps_per_epoch))
         return trainer.fit_rounds(
             self._labeled,
             unlabeled,

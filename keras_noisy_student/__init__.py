@@ -1,9 +1,10 @@
 """Noisy Student Training (Xie et al. 2019) for Keras 3 on TensorFlow."""
 
-from keras_noisy_student import evaluation, recipes, students, video
+from keras_noisy_student import evaluation, recipes, report, speech, students, video
 from keras_noisy_student._version import __version__
 from keras_noisy_student.fine_tuning import FineTuning
 from keras_noisy_student.history import RoundRecord, RoundsHistory
+from keras_noisy_student.length_buckets import LengthBuckets
 from keras_noisy_student.noise.compose import Compose
 from keras_noisy_student.noise.cutout import Cutout
 from keras_noisy_student.noise.feature_masks import FeatureMasks
@@ -28,11 +29,13 @@ from keras_noisy_student.pseudo_labels.distribution_alignment import Distributio
 from keras_noisy_student.pseudo_labels.probability_map import ProbabilityMap
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.pseudo_labels.temperature_scaling import TemperatureScaling
+from keras_noisy_student.pseudo_labels.transcript_labeling import TranscriptLabeling
 from keras_noisy_student.round_settings import RoundSettings
 from keras_noisy_student.run_data import RunData
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.tasks.classification import Classification
 from keras_noisy_student.tasks.task import Annotation, Task
+from keras_noisy_student.tasks.transcription import Transcription
 from keras_noisy_student.trainer import NoisyStudentTrainer
 
 __all__ = [
@@ -46,6 +49,7 @@ __all__ = [
     "FineTuning",
     "ImageNoise",
     "LayerNoise",
+    "LengthBuckets",
     "Noise",
     "NoisyStudent",
     "NoisyStudentTrainer",
@@ -69,11 +73,15 @@ __all__ = [
     "TeacherAveraging",
     "TemperatureScaling",
     "TemporalCrop",
+    "TranscriptLabeling",
+    "Transcription",
     "__version__",
     "evaluation",
     "joint_dataset",
     "recipes",
+    "report",
     "set_model_noise",
+    "speech",
     "students",
     "video",
 ]

@@ -1,5 +1,6 @@
 """What a round must have to annotate as its settings say, checked before anything is trained."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ from keras_noisy_student.tasks.task import Task
 
 
 def check_annotation(settings: RoundSettings, data: RunData, *, teacher: keras.Model, task: Task) -> None:
-    """Checks the corrections and the views of a round after round 0.
+    """Checks what a round after round 0 asks of task, data and teacher.
 
     Args:
         settings: of the round.
@@ -22,17 +23,28 @@ def check_annotation(settings: RoundSettings, data: RunData, *, teacher: keras.M
         task: checks what it says of the views.
 
     Raises:
-        ValueError: for a correction that lacks its data, or a view that loses examples or that the teacher cannot take.
+        ValueError: for pseudo-labels of another kind, a correction that lacks its data, or a view that loses examples
+            or that the teacher cannot take.
     """
-    for correction in settings.pseudo_labeling.corrections:
-        if correction.needs_validation and data.validation is None:
-            raise ValueError(
-                f"{type(correction).__name__} is fitted to held-out labelled data. Received: validation_data=None, "
-                f"corrections={settings.pseudo_labeling.corrections!r} in round {settings.index}. Pass "
-                "`validation_data` to `fit_rounds`, or leave it out of `corrections`."
-            )
-    for view in settings.pseudo_labeling.averaging.views:
+    labeling = settings.pseudo_labeling
+    labeling.check_task(task)
+    for name in labeling.needs_validation if data.validation is None else ():
+        raise ValueError(
+            f"{name} is fitted to held-out labelled data. Received: validation_data=None, pseudo_labeling={labeling!r} "
+            f"in round {settings.index}. Pass `validation_data` to `fit_rounds`, or leave it out of `pseudo_labeling`."
+        )
+    for view in labeling.averaging.views:
         check_network(teacher, _viewed(data.first_examples(), view), task)
+
+
+def check_audit(rounds: Sequence[RoundSettings], data: RunData) -> None:
+    """Raises a `ValueError` when there are audit labels, and no round stores pseudo-labels that they could judge."""
+    are_online = [settings.pseudo_labeling.annotate == "online" for settings in rounds[1:]]
+    if data.audit_labels is not None and are_online and all(are_online):
+        raise ValueError(
+            "`audit_labels` judge stored pseudo-labels, and online annotation stores none. Received: `audit_labels`, "
+            'annotate="online" in every round. Leave them out, or use annotate="stored".'
+        )
 
 
 def _viewed(x: Any, view: View) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_noisy_student.tensorboard_rounds import check_tensorboard_is_installed
+
 _STATE: dict[type[keras.callbacks.Callback], tuple[str, ...]] = {
     keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
     keras.callbacks.ReduceLROnPlateau: ("wait", "cooldown_counter", "best"),
@@ -33,7 +35,10 @@ _OF_EVERY_CALLBACK = ("model", "_model", "params", "validation_data")
 
 
 def check_callbacks(callbacks: Any) -> None:
-    """Raises a `ValueError` for what is no list of callbacks, or for a callback that does what a run does itself."""
+    """Raises a `ValueError` for what is no list of callbacks, or for a callback that does what a run does itself.
+
+    Raises an `ImportError` for one whose package is missing.
+    """
     if callbacks is None:
         return
     if not isinstance(callbacks, list | tuple):
@@ -47,6 +52,7 @@ def check_callbacks(callbacks: Any) -> None:
         for refused, reason in _REFUSED.items():
             if isinstance(callback, refused):
                 raise ValueError(f"`callbacks` must not hold {refused.__name__}: {reason}. Remove it.")
+    check_tensorboard_is_installed(callbacks)
 
 
 def append_to_logs(callbacks: Sequence[keras.callbacks.Callback]) -> None:

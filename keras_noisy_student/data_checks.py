@@ -12,8 +12,8 @@ from keras_noisy_student.sources.source import Source
 from keras_noisy_student.tasks.task import Task
 
 
-def labeled_source(data: Any, *, name: str) -> Source:
-    """Wraps `(x, y)` examples and checks their structure.
+def labeled_source(data: Any, task: Task, *, name: str) -> Source:
+    """Wraps `(x, y)` examples and checks their structure, and the task the shape of their labels.
 
     Raises:
         ValueError: when the data set is not made of pairs, is batched, or has no static shape.
@@ -31,12 +31,7 @@ def labeled_source(data: Any, *, name: str) -> Source:
         raise ValueError(
             f"The `x` of `{name}` must hold at least one tensor. Received: examples of the structure {spec}."
         )
-    if not isinstance(y_spec, tf.TensorSpec) or y_spec.shape.rank != 0:
-        raise ValueError(
-            f"The labels of `{name}` must be one class id per example, of shape (). Received: {y_spec}. If the data "
-            "set is batched, call `.unbatch()` on it; if labels are one-hot, take `tf.argmax(y, axis=-1)`; if they "
-            "have a last dimension of 1, drop it with `y[..., 0]`."
-        )
+    task.check_label_spec(y_spec, name=name)
     _check_static(x_spec, name)
     return source
 
@@ -82,7 +77,7 @@ def read_labels(source: Source, task: Task, *, name: str) -> np.ndarray:
         name: of the argument, for the error.
 
     Returns:
-        Integer array `(examples,)`.
+        Integer array `(examples, ...)`.
 
     Raises:
         ValueError: when they cannot be read, or a label is out of range.
@@ -99,10 +94,13 @@ def evaluation_source(data: Any, labeled_spec: Any, task: Task, *, name: str) ->
     Raises:
         ValueError: when they do not, or a label is out of range.
     """
-    source = labeled_source(data, name=name)
+    source = labeled_source(data, task, name=name)
     _check_same(source.element_spec[0], labeled_spec, name)
-    read_labels(source, task, name=name)
-    return source
+    labels = read_labels(source, task, name=name)
+    if not isinstance(data, tf.data.Dataset):
+        return source
+    # Keras warns when it does not know beforehand how many batches there are.
+    return as_source(data.apply(tf.data.experimental.assert_cardinality(len(labels))), name=name)
 
 
 def _fix_of_structure(spec: Any) -> str:

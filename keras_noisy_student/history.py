@@ -1,12 +1,13 @@
 """What happened: one record per round, and all of them as a dict, a table or a plot."""
 
 import dataclasses
+import html
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 
-from keras_noisy_student.pseudo_labels.fitted_corrections import FittedCorrections
+from keras_noisy_student.pseudo_labels.fitted import Fitted
 from keras_noisy_student.pseudo_labels.selection import Selection
 
 
@@ -21,13 +22,18 @@ class RoundRecord:
         epochs: the logs of every epoch, a list by name; empty for a teacher that came trained.
         num_annotated: examples in the annotated pool; 0 where nothing was stored.
         num_kept: different examples that selection kept.
+        num_refused: examples that were dropped whatever the threshold: transcripts that are too short or too long.
         num_selected: examples of one pass over the selection, copies included.
         class_counts: examples of each predicted class in the pool.
         selected_class_counts: copies of each class in the selection.
-        mean_confidence: of the annotated pool, after corrections; `None` where nothing was stored.
+        mean_confidence: of the annotated pool, after corrections; `None` where nothing was stored. Of transcripts, the
+            mean score that the cutoff is compared with.
         calibration_error: expected calibration error of the teacher on the validation data, with 15 bins; `None` where
             nothing was corrected, or without validation data.
         corrected_calibration_error: the same after the corrections.
+        pseudo_label_accuracy: share of the annotated pool whose pseudo-labels are right, by the `audit_labels`; `None`
+            without them, or where nothing was stored.
+        kept_pseudo_label_accuracy: the same of the different examples that selection kept.
         gain: by how much the student is better than its teacher, below 0 if it is worse, in the validation metric that
             `Promotion` monitors; `None` without validation data or teacher.
         is_promoted: whether it became the teacher of the next round.
@@ -40,12 +46,15 @@ class RoundRecord:
     epochs: dict[str, list[float]]
     num_annotated: int = 0
     num_kept: int = 0
+    num_refused: int = 0
     num_selected: int = 0
     class_counts: list[int] = dataclasses.field(default_factory=list)
     selected_class_counts: list[int] = dataclasses.field(default_factory=list)
     mean_confidence: float | None = None
     calibration_error: float | None = None
     corrected_calibration_error: float | None = None
+    pseudo_label_accuracy: float | None = None
+    kept_pseudo_label_accuracy: float | None = None
     gain: float | None = None
     is_promoted: bool = True
     seconds: float = 0.0
@@ -59,7 +68,7 @@ class RoundRecord:
         selection: Selection | None,
         *,
         metrics: dict[str, float],
-        corrections: FittedCorrections | None = None,
+        fitted: Fitted | None = None,
     ) -> "RoundRecord":
         """The record of a round that has just been trained.
 
@@ -69,18 +78,14 @@ class RoundRecord:
             epochs: the logs of every epoch.
             selection: `None` where nothing was stored.
             metrics: see `RoundRecord`.
-            corrections: `None` where nothing was corrected.
+            fitted: to the teacher; `None` where nothing was.
         """
-        figures: dict[str, Any] = {}
-        if corrections is not None:
-            figures = {
-                "calibration_error": corrections.calibration_error,
-                "corrected_calibration_error": corrections.corrected_calibration_error,
-            }
+        figures: dict[str, Any] = {} if fitted is None else fitted.figures()
         if selection is not None:
             figures |= {
                 "num_annotated": selection.num_annotated,
                 "num_kept": selection.num_kept,
+                "num_refused": selection.num_refused,
                 "num_selected": selection.num_selected,
                 "class_counts": selection.class_counts.tolist(),
                 "selected_class_counts": selection.selected_class_counts.tolist(),
@@ -88,15 +93,31 @@ class RoundRecord:
             }
         return cls(round_index, network.count_params(), metrics, epochs, **figures)
 
-    def __str__(self) -> str:
-        who = "teacher" if self.round_index == 0 else f"student {self.round_index}"
+    @property
+    def who(self) -> str:
+        """Which network the round trained: `"teacher"`, `"student 1"`, ..."""
+        return "teacher" if self.round_index == 0 else f"student {self.round_index}"
+
+    @property
+    def shown_metrics(self) -> dict[str, float]:
+        """Those of the validation data where there is any, else those of the training."""
         validation = {name: value for name, value in self.metrics.items() if name.startswith("val_")}
-        figures = [f"{name} {value:.4f}" for name, value in (validation or self.metrics).items()]
+        return validation or self.metrics
+
+    def __str__(self) -> str:
+        figures = [f"{name} {value:.4f}" for name, value in self.shown_metrics.items()]
         if self.num_annotated:
             figures.insert(0, f"kept {self.num_kept:,} of {self.num_annotated:,} pseudo-labels")
+            if self.num_refused:
+                figures[0] += f" ({self.num_refused:,} refused)"
             empty = [class_id for class_id, count in enumerate(self.selected_class_counts) if count == 0]
             if empty:
                 figures.insert(1, f"none for classes {empty[:10]}")
+        if self.pseudo_label_accuracy is not None and self.kept_pseudo_label_accuracy is not None:
+            figures.append(
+                f"right pseudo-labels {self.pseudo_label_accuracy:.4f}, of those kept "
+                f"{self.kept_pseudo_label_accuracy:.4f}"
+            )
         if self.calibration_error is not None and self.corrected_calibration_error is not None:
             error, corrected = self.calibration_error, self.corrected_calibration_error
             figures.append(f"calibration error of the teacher {error:.4f} -> {corrected:.4f}")
@@ -105,7 +126,7 @@ class RoundRecord:
         if not self.is_promoted:
             figures.append("not promoted")
         what_happened = ", ".join(figures) + " " if figures else ""
-        return f"Round {self.round_index} ({who}): {what_happened}[{self.seconds:.0f} s]"
+        return f"Round {self.round_index} ({self.who}): {what_happened}[{self.seconds:.0f} s]"
 
 
 class RoundsHistory:
@@ -133,6 +154,21 @@ class RoundsHistory:
     def __repr__(self) -> str:
         return "\n".join(str(record) for record in self._records)
 
+    def _repr_html_(self) -> str:
+        """The table that a notebook shows, in HTML."""
+        names = dict.fromkeys(name for record in self._records for name in record.shown_metrics)
+        rows = [["round", "network", "parameters", "pseudo-labels kept", *names, "seconds"]]
+        for record in self._records:
+            kept = f"{record.num_kept:,} of {record.num_annotated:,}" if record.num_annotated else ""
+            figures = [f"{record.metrics[name]:.4f}" if name in record.metrics else "" for name in names]
+            size, seconds = f"{record.num_parameters:,}", f"{record.seconds:.0f}"
+            rows.append([str(record.round_index), record.who, size, kept, *figures, seconds])
+        head, *body = rows
+        return (
+            f"<table><thead>{_html_row(head, tag='th')}</thead>"
+            f"<tbody>{''.join(_html_row(row, tag='td') for row in body)}</tbody></table>"
+        )
+
     def to_dict(self) -> dict[str, list[Any]]:
         """One list per column, an entry per round: the figures of the records and their metrics (`None` if absent)."""
         names = [field.name for field in dataclasses.fields(RoundRecord) if field.name not in ("metrics", "epochs")]
@@ -149,7 +185,8 @@ class RoundsHistory:
         return pandas.DataFrame(self.to_dict()).set_index("round_index")
 
     def plot(self, metric: str = "accuracy") -> Any:
-        """Draws a metric by round, and the class balance before and after the last selection. Needs matplotlib.
+        """Draws a metric by round beside that of the first teacher, and the class balance before and after the last
+        selection. Needs matplotlib.
 
         Args:
             metric: name of a metric; `val_<metric>` is drawn where there was validation data.
@@ -177,13 +214,22 @@ class RoundsHistory:
 
     def _plot_metric(self, axes: Any, name: str) -> None:
         records = [record for record in self._records if name in record.metrics]
-        axes.plot([record.round_index for record in records], [record.metrics[name] for record in records], marker="o")
+        rounds, values = [record.round_index for record in records], [record.metrics[name] for record in records]
+        axes.plot(rounds, values, marker="o")
+        for round_index, value in zip(rounds, values, strict=True):
+            axes.annotate(
+                f"{value:.4g}", (round_index, value), (0, 7), textcoords="offset points", horizontalalignment="center"
+            )
+        if rounds[0] == 0 and len(rounds) > 1:
+            axes.axhline(values[0], linestyle="--", color="gray", label="first teacher")
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15))
         axes.set(title=f"{name} by round", xlabel="round (0 is the first teacher)", ylabel=name)
-        axes.set_xticks([record.round_index for record in records])
+        axes.set_xticks(rounds)
+        axes.margins(0.15)
         axes.grid(alpha=0.3)
 
     def _plot_class_balance(self, axes: Any) -> None:
-        annotated = [record for record in self._records if record.class_counts]
+        annotated = [record for record in self._records if len(record.class_counts) > 1]
         if not annotated:
             axes.set_axis_off()
             return
@@ -194,3 +240,7 @@ class RoundsHistory:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set(title=f"Classes in round {last.round_index}", xlabel="predicted class", ylabel="examples")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
+
+
+def _html_row(cells: list[str], *, tag: str) -> str:
+    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"

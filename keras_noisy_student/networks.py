@@ -173,20 +173,35 @@ def check_not_smaller(network: keras.Model, teacher: keras.Model, round_index: i
         )
 
 
+def check_examples(network: keras.Model, labeled: tf.data.Dataset, task: Task) -> None:
+    """Has the task compare a network's outputs for batches of labelled examples with the labels, if it wants to.
+
+    Raises:
+        ValueError: when the outputs cannot be brought to the labels.
+    """
+    if type(task).check_examples is Task.check_examples:
+        return
+    first = 0
+    call_in_graph = tf.function(lambda x: network(x, training=False)).get_concrete_function(labeled.element_spec[0])
+    for x, y in labeled.prefetch(tf.data.AUTOTUNE):
+        task.check_examples(y.numpy(), call_in_graph(x).numpy(), first=first)
+        first += len(y)
+
+
 def check_teacher(teacher: keras.Model, labeled: tf.data.Dataset, task: Task) -> None:
-    """Has the task judge a teacher by the classes it predicts, un-noised, for batches of labelled examples.
+    """Has the task judge a teacher by what it answers, un-noised, to batches of labelled examples.
 
     Raises:
         ValueError: when they are no better than chance.
     """
 
     def predict(x: Any, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return y, task.annotate(teacher(x, training=False)).class_id
+        return y, task.answers(teacher(x, training=False))
 
     predict_in_graph = tf.function(predict).get_concrete_function(*labeled.element_spec)
     batches = [predict_in_graph(x, y) for x, y in labeled.prefetch(tf.data.AUTOTUNE)]
-    labels, class_ids = (np.concatenate(column) for column in zip(*batches, strict=True))
-    task.check_teacher(labels, class_ids)
+    labels, answers = (np.concatenate(column) for column in zip(*batches, strict=True))
+    task.check_teacher(labels, answers)
 
 
 def weights_digest(network: keras.Model) -> str:

@@ -1,21 +1,22 @@
 """tf.data pipelines: labelled, pseudo-labelled and joint batches, each a pure function of (seed, round, position)."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from keras_noisy_student.argument_checks import is_integer
 from keras_noisy_student.joint_batch import Examples, check_batch_size, num_pseudo_labeled
+from keras_noisy_student.length_buckets import LengthBuckets
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.noise import Noise, checked_noise
-from keras_noisy_student.pseudo_labels.corrected_labels import RowCorrection
+from keras_noisy_student.pseudo_labels.corrected_labels import Row
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
-from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
-from keras_noisy_student.pseudo_labels.targets import annotated_targets, training_targets
+from keras_noisy_student.pseudo_labels.labeling import Labeling
 from keras_noisy_student.sources.given_source import as_source
 from keras_noisy_student.sources.source import Source
+from keras_noisy_student.tasks.task import Annotation
 
 POOL_CHANGED = (
     "The unlabelled pool has changed since it was annotated: other examples, or the same in another order. "
@@ -73,17 +74,42 @@ def joint_dataset(
     )
 
 
-def join(*parts: tf.data.Dataset, noise: Noise) -> tf.data.Dataset:
-    """Zips the parts into joint batches; augments them here if that is where the noise is placed."""
+def join(*parts: tf.data.Dataset, noise: Noise, buckets: LengthBuckets | None = None) -> tf.data.Dataset:
+    """Zips the parts into joint batches; cuts them to their length, and augments them if that is done here."""
 
     def augment(*examples: Examples) -> tuple[Examples, ...]:
         return tuple(part._replace(x=noise.augment(part.x, part.noise_seed)) for part in examples)
 
     # Each part is read ahead by itself, or they would wait for each other.
     batches = tf.data.Dataset.zip(tuple(part.prefetch(tf.data.AUTOTUNE) for part in parts))
+    if buckets is not None:
+        batches = batches.map(buckets.cut, num_parallel_calls=tf.data.AUTOTUNE)
     if noise.placement == "pipeline":
         batches = batches.map(augment, num_parallel_calls=tf.data.AUTOTUNE)
     return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def in_buckets(
+    make_batches: Callable[[int, int], tf.data.Dataset],
+    batch_size: int,
+    *,
+    first_batch: int,
+    buckets: LengthBuckets | None,
+    order_key: int,
+) -> tf.data.Dataset:
+    """Batches as they are made, or sorted by length.
+
+    Args:
+        make_batches: from the size of batches and the first of them to a data set of `Examples`.
+        batch_size: examples in a batch.
+        first_batch: where to begin.
+        buckets: how they are sorted; `None` if they are not.
+        order_key: see `LengthBuckets.sorted_batches`.
+    """
+    if buckets is None:
+        return make_batches(batch_size, first_batch)
+    stretches = make_batches(batch_size * buckets.num_batches, first_batch // buckets.num_batches)
+    return buckets.sorted_batches(stretches, batch_size, order_key=order_key, first_batch=first_batch)
 
 
 def shuffled_examples(source: Source, batch_size: int, *, key: int, first_batch: int = 0) -> tf.data.Dataset:
@@ -105,15 +131,14 @@ def unlabeled_examples(pool: Source, batch_size: int, *, key: int, first_batch: 
 
 def pseudo_labeled_examples(
     selected: Source,
-    pseudo_labeling: PseudoLabeling,
+    labeling: Labeling,
     *,
-    num_classes: int,
-    correction: RowCorrection | None = None,
+    annotation_of: Callable[[Row], Annotation],
     batch_size: int,
     key: int,
     first_batch: int = 0,
 ) -> tf.data.Dataset:
-    """Endless batches of a source of `(x, row of the store)`, with the row turned into a target, corrected if asked to.
+    """Endless batches of a source of `(x, row of the store)`, with the row turned into a target.
 
     The fingerprint of every example is compared with that of the example the teacher saw; see `pool_errors_explained`.
     """
@@ -122,10 +147,7 @@ def pseudo_labeled_examples(
         x, stored = example
         seen = tf.squeeze(stored["fingerprint"], axis=-1)
         with tf.control_dependencies([tf.debugging.assert_equal(fingerprint(x), seen, message=POOL_CHANGED)]):
-            if correction is None:
-                y = training_targets(stored, pseudo_labeling, num_classes)
-            else:
-                y = annotated_targets(correction(stored), pseudo_labeling)
+            y = labeling.target(annotation_of(stored))
         return Examples(x, y, noise_seed=_noise_seed(key, positions), row=rows)
 
     batches = selected.shuffled_batches(batch_size, key=key, first_batch=first_batch)

@@ -7,6 +7,7 @@ from typing import Literal
 from keras_noisy_student.argument_checks import check_choice, is_integer
 
 Metrics = Mapping[str, float]
+_FALLING = ("loss", "wer", "cer")
 _GROWING = ("accuracy", "acc", "auc", "precision", "recall", "score", "iou")
 
 
@@ -20,8 +21,8 @@ class Promotion:
         stop_after: so many rounds without a new best student end the run; `None` trains all rounds.
         monitor: the metric of `validation_data` that decides, for instance `"val_accuracy"`; by default the first
             compiled one in alphabetical order, or `"val_loss"` where there is none.
-        mode: whether a `"max"` or a `"min"` of it is best. `"auto"` knows losses, accuracy, AUC, precision, recall,
-            scores and IoU.
+        mode: whether a `"max"` or a `"min"` of it is best. `"auto"` knows losses, word and character error
+            rates, accuracy, AUC, precision, recall, scores and IoU.
 
     Raises:
         ValueError: for a value that is not one of these.
@@ -54,6 +55,10 @@ class Promotion:
     def needs_validation(self) -> bool:
         """Whether it compares students at all."""
         return self.promote == "if_better" or self.stop_after is not None
+
+    def reads_metrics(self, *, has_validation: bool) -> bool:
+        """Whether there must be metrics that `check_metrics` accepts: to compare students, or to show the gain."""
+        return self.needs_validation or (has_validation and self.monitor is not None)
 
     def check_metrics(self, metrics: Metrics) -> None:
         """Raises a `ValueError` when these metrics, by name, do not tell which student is better."""
@@ -94,7 +99,7 @@ class Promotion:
 
     def _sign(self, name: str) -> int:
         mode = self.mode
-        if mode == "auto" and name.endswith("loss"):
+        if mode == "auto" and name.endswith(_FALLING):
             mode = "min"
         if mode == "auto" and name.endswith(_GROWING):
             mode = "max"

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from keras_noisy_student.argument_checks import is_integer
@@ -13,17 +14,17 @@ from keras_noisy_student.networks import weights_digest
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.promoted_student import PromotedStudent
 from keras_noisy_student.pseudo_labels.annotate import annotate
-from keras_noisy_student.pseudo_labels.corrected_labels import RowCorrection
-from keras_noisy_student.pseudo_labels.fitted_corrections import FittedCorrections, read_fitted
+from keras_noisy_student.pseudo_labels.audit_labels import audit_figures
+from keras_noisy_student.pseudo_labels.fitted import Fitted, read_fitted
+from keras_noisy_student.pseudo_labels.labeling import Labeling
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
-from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.pseudo_labels.select import select
 from keras_noisy_student.pseudo_labels.selection import Selection
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
 from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
 from keras_noisy_student.pseudo_labels.stored_selection import SelectionRules, read_selection
 from keras_noisy_student.pseudo_labels.teacher import Teacher
-from keras_noisy_student.relabeling import pool_of_round
+from keras_noisy_student.relabeling import kept_before, pool_of_round
 from keras_noisy_student.round_corrections import fit_round, fitted_once
 from keras_noisy_student.round_settings import PerRound, RoundSettings, value_at
 from keras_noisy_student.run_data import RunData
@@ -70,7 +71,7 @@ class PseudoLabelSteps(PromotedStudent):
 
     At least as many as there are ever workers, since the order of the pool, and so the run, depends on it."""
 
-    _pseudo_labeling: PerRound[PseudoLabeling]
+    _pseudo_labeling: PerRound[Labeling]
     _run: RunDirectory
     _rounds: Sequence[RoundSettings]
     _verbose: int
@@ -82,10 +83,10 @@ class PseudoLabelSteps(PromotedStudent):
             raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}.")
         self._seed = int(seed)
         self._teachers = LastTeachers()
-        self._fitted: dict[int, FittedCorrections] = {}
+        self._fitted: dict[int, Fitted] = {}
 
     def annotate(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> PseudoLabels:
-        """Labels the pool with the un-noised teacher, and fits the corrections of the labels.
+        """Labels the pool with the un-noised teacher, and fits what the labels are corrected or selected by.
 
         Not called in round 0, nor for online annotation.
         """
@@ -102,12 +103,14 @@ class PseudoLabelSteps(PromotedStudent):
         return self._corrected(pseudo_labels, teacher, data, settings)
 
     def select(self, pseudo_labels: PseudoLabels, settings: RoundSettings) -> Selection:
-        """Filters by confidence and balances the classes. Called after `annotate`."""
+        """Filters by the score, and balances classes or tokens. Called after `annotate`."""
         rules = self._selection_rules(settings.pseudo_labeling, settings.index)
         stored = read_selection(pseudo_labels, rules)
         if stored is not None:
             return stored
-        return select(pseudo_labels.columns, rules.pseudo_labeling, num_classes=rules.num_classes, seed=rules.seed)
+        labeling = rules.pseudo_labeling
+        selection = select(pseudo_labels.columns, labeling, num_classes=rules.num_classes, seed=rules.seed)
+        return labeling.balanced(selection, pseudo_labels, seed=rules.seed)
 
     def next_store(self, unlabeled: Any) -> NextStore:
         """The store that the next round will look for, so that others may annotate it before that round begins.
@@ -138,51 +141,51 @@ class PseudoLabelSteps(PromotedStudent):
         """What the next round will select by.
 
         Raises:
-            ValueError: before `fit_rounds`, or when the next round has corrections, which it fits itself.
+            ValueError: before `fit_rounds`, or when the next round fits what it selects by.
         """
         _, index = self.teacher, len(self._rounds)
         pseudo_labeling = value_at(self._pseudo_labeling, index, name="pseudo_labeling")
-        if pseudo_labeling.corrections:
+        if pseudo_labeling.fitted:
             raise ValueError(
-                "Only a round without corrections can be selected beforehand. Received: corrections="
-                f"{pseudo_labeling.corrections!r} in round {index}. Leave its selection to `fit_rounds`, which fits "
+                "Only a round in which nothing is fitted can be selected beforehand. Received: pseudo_labeling="
+                f"{pseudo_labeling!r} in round {index}. Leave its selection to `fit_rounds`, which fits "
                 "them."
             )
         return self._selection_rules(pseudo_labeling, index)
 
-    def _selection_rules(self, pseudo_labeling: PseudoLabeling, round_index: int) -> SelectionRules:
+    def _selection_rules(self, pseudo_labeling: Labeling, round_index: int) -> SelectionRules:
         seed = seeds.stream_key(self._seed, "select", round_index)
         return SelectionRules(pseudo_labeling, num_classes=self.task.num_classes, seed=seed)
 
-    def _annotating(self, teacher: NoisyStudent, pseudo_labeling: PseudoLabeling) -> Teacher:
+    def _annotating(self, teacher: NoisyStudent, pseudo_labeling: Labeling) -> Teacher:
         """What annotates in a round."""
         averaging = pseudo_labeling.averaging
         networks = self._teachers.up_to(teacher.network, averaging.num_teachers)
         return Teacher(networks, self.task, views=averaging.views)
 
     def _online_teacher(self, teacher: NoisyStudent, settings: RoundSettings) -> OnlineTeacher:
-        """What labels in the training step, by corrections that `_correct_online` has fitted when it is called."""
-        annotating, index = self._annotating(teacher, settings.pseudo_labeling), settings.index
-        correction = (lambda: self._fitted[index].probability_map) if settings.pseudo_labeling.corrections else None
-        return OnlineTeacher(annotating, settings.pseudo_labeling, correction=correction)
+        """What labels in the training step, by what `_fit_online` has fitted when it is called."""
+        labeling, index = settings.pseudo_labeling, settings.index
+        correction = (lambda: self._fitted[index].row_correction(self.task)) if labeling.fitted else None
+        return OnlineTeacher(self._annotating(teacher, labeling), labeling, correction=correction)
 
-    def _correct_online(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> None:
+    def _fit_online(self, teacher: NoisyStudent, data: RunData, settings: RoundSettings) -> None:
         """Fits the corrections of what the teacher will say in the training step, if there are any."""
-        if settings.pseudo_labeling.corrections:
+        if settings.pseudo_labeling.fitted:
             made_by = self._made_by(teacher, settings.pseudo_labeling)
-            self._fit_corrections(teacher, data, settings, fitted_to=made_by, pseudo_labels=None)
+            self._fit(teacher, data, settings, fitted_to=made_by, pseudo_labels=None)
 
     def _corrected(
         self, pseudo_labels: PseudoLabels, teacher: NoisyStudent, data: RunData, settings: RoundSettings
     ) -> PseudoLabels:
-        """The annotated pool through the corrections of its round."""
-        if not settings.pseudo_labeling.corrections:
+        """The annotated pool as it is corrected in its round."""
+        if not settings.pseudo_labeling.fitted:
             return pseudo_labels
         fitted_to = pseudo_labels.digest
-        self._fit_corrections(teacher, data, settings, fitted_to=fitted_to, pseudo_labels=pseudo_labels)
-        return pseudo_labels.corrected(RowCorrection(self._fitted[settings.index].probability_map, self.task))
+        self._fit(teacher, data, settings, fitted_to=fitted_to, pseudo_labels=pseudo_labels)
+        return pseudo_labels.corrected(self._fitted[settings.index].row_correction(self.task))
 
-    def _fit_corrections(
+    def _fit(
         self,
         teacher: NoisyStudent,
         data: RunData,
@@ -200,23 +203,27 @@ class PseudoLabelSteps(PromotedStudent):
                 batch_size=self.inference_batch_size,
                 pseudo_labels=pseudo_labels,
             ),
-            origin=digest(describe([fitted_to, settings.pseudo_labeling.corrections])),
+            origin=digest(describe([fitted_to, settings.pseudo_labeling.fitted])),
             strategy=self._strategy,
             before_writing=self._run.lock.check,
         )
 
-    def _made_by(self, teacher: NoisyStudent, pseudo_labeling: PseudoLabeling) -> dict[str, Any]:
+    def _made_by(self, teacher: NoisyStudent, pseudo_labeling: Labeling) -> dict[str, Any]:
         """What tells the annotations of a round from those of another teacher."""
         averaging = pseudo_labeling.averaging
         networks = self._teachers.up_to(teacher.network, averaging.num_teachers)
         *earlier, digest_of_teacher = map(weights_digest, networks)
-        made_by: dict[str, Any] = {"teacher": digest_of_teacher, "batch_size": self.inference_batch_size}
+        made_by: dict[str, Any] = {
+            "teacher": digest_of_teacher,
+            "task": digest(describe(self.task)),
+            "batch_size": self.inference_batch_size,
+        }
         if earlier or averaging.views:
             made_by["averaged"] = {"earlier_teachers": earlier, "views": describe(averaging.views)}
         return made_by
 
     def _store_writer(
-        self, teacher: NoisyStudent, pool: Source, pseudo_labeling: PseudoLabeling, round_index: int
+        self, teacher: NoisyStudent, pool: Source, pseudo_labeling: Labeling, round_index: int
     ) -> functools.partial[StoreWriter]:
         """Makes a writer of the store of a round, for a `worker`."""
         made_by = self._made_by(teacher, pseudo_labeling)
@@ -235,12 +242,32 @@ class PseudoLabelSteps(PromotedStudent):
         rounds = self._rounds[: settings.index + 1]
         return pool_of_round(data.pool, rounds, store_of=self._finished_store, select=self.select)
 
+    def _audit_labels(self, labels: np.ndarray, settings: RoundSettings) -> np.ndarray:
+        """Of the labels of the pool those of what a round annotates, in its order."""
+        rounds = self._rounds[: settings.index + 1]
+        for is_kept, _ in kept_before(rounds, store_of=self._finished_store, select=self.select):
+            labels = labels[is_kept]
+        return labels
+
+    def _audit(
+        self,
+        pseudo_labels: PseudoLabels | None,
+        selection: Selection | None,
+        data: RunData,
+        settings: RoundSettings,
+    ) -> dict[str, Any]:
+        """What the record says of the pseudo-labels where their true classes are known. Nothing follows from it."""
+        if pseudo_labels is None or selection is None or data.audit_labels is None:
+            return {}
+        audit_labels = self._audit_labels(data.audit_labels, settings)
+        return audit_figures(pseudo_labels.columns, selection.repeats, audit_labels)
+
     def _finished_store(self, settings: RoundSettings) -> PseudoLabels:
         pseudo_labels = PseudoLabels(self._run.pseudo_labels_path(settings.index))
-        if not settings.pseudo_labeling.corrections:
+        if not settings.pseudo_labeling.fitted:
             return pseudo_labels
         fitted = read_fitted(self._run.corrections_path(settings.index))
-        return pseudo_labels.corrected(RowCorrection(fitted.probability_map, self.task))
+        return pseudo_labels.corrected(fitted.row_correction(self.task))
 
     def _tell(self, message: Any) -> None:
         if self._verbose:

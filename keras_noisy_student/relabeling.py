@@ -1,6 +1,8 @@
 """Relabelling: what a round annotates that takes only what the selection of the round before kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
 
 from keras_noisy_student.pseudo_labels.selection import Selection
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
@@ -29,12 +31,29 @@ def pool_of_round(
     Raises:
         DamagedFileError: when the store of a round before is missing or damaged.
     """
+    for is_kept, part_rows in kept_before(rounds, store_of=store_of, select=select):
+        pool = pool.kept(is_kept, part_rows=part_rows)
+    return pool
+
+
+def kept_before(
+    rounds: Sequence[RoundSettings],
+    *,
+    store_of: Callable[[RoundSettings], PseudoLabels],
+    select: Callable[[PseudoLabels, RoundSettings], Selection],
+) -> Iterator[tuple[np.ndarray, Sequence[int]]]:
+    """What the selections kept that the last one of some rounds follows on, in their order; see `pool_of_round`.
+
+    Yields:
+        Whether each row is kept of those that the selection before left, bool `(rows,)`; and the rows of each part.
+
+    Raises:
+        DamagedFileError: when the store of a round before is missing or damaged.
+    """
     num_kept = next(back for back, settings in enumerate(reversed(rounds)) if not settings.is_relabeling)
     for before in rounds[len(rounds) - 1 - num_kept : -1]:
         pseudo_labels = _open(store_of, before)
-        is_kept = select(pseudo_labels, before).repeats > 0
-        pool = pool.kept(is_kept, part_rows=pseudo_labels.part_rows)
-    return pool
+        yield select(pseudo_labels, before).repeats > 0, pseudo_labels.part_rows
 
 
 def _open(store_of: Callable[[RoundSettings], PseudoLabels], settings: RoundSettings) -> PseudoLabels:

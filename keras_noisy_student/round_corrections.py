@@ -1,4 +1,4 @@
-"""The corrections of a round, fitted once: when a run goes on, they are those that were fitted before."""
+"""What is fitted to the teacher of a round, once: when a run goes on, it is what was fitted before."""
 
 import warnings
 from collections.abc import Callable
@@ -6,19 +6,22 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_noisy_student.pseudo_labels.fit_corrections import annotate_held_out, fit_corrections
-from keras_noisy_student.pseudo_labels.fitted_corrections import FittedCorrections, read_fitted_to, write_fitted
+from keras_noisy_student.pseudo_labels.fit_transcripts import fit_transcripts
+from keras_noisy_student.pseudo_labels.fitted import Fitted, read_fitted_to, write_fitted
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
 from keras_noisy_student.pseudo_labels.teacher import Teacher
+from keras_noisy_student.pseudo_labels.transcript_labeling import TranscriptLabeling
 from keras_noisy_student.round_settings import RoundSettings
 from keras_noisy_student.run_data import RunData
 from keras_noisy_student.storage.checksums import DamagedFileError
+from keras_noisy_student.tasks.transcription import Transcription
 from keras_noisy_student.workers import chief_first
 
 
 def fit_round(
     settings: RoundSettings, teacher: Teacher, data: RunData, *, batch_size: int, pseudo_labels: PseudoLabels | None
-) -> FittedCorrections:
-    """Fits the corrections of a round.
+) -> Fitted:
+    """Fits the corrections of a round, or what its transcripts are selected by.
 
     Args:
         settings: of the round.
@@ -28,11 +31,13 @@ def fit_round(
         pseudo_labels: the annotated pool; `None` for online annotation.
 
     Raises:
-        ValueError: see `fit_corrections` and `annotate_held_out`.
+        ValueError: see `fit_corrections`, `annotate_held_out` and `fit_transcripts`.
     """
-    batches = data.validation_batches(batch_size)
+    batches, labeling = data.validation_batches(batch_size), settings.pseudo_labeling
+    if isinstance(labeling, TranscriptLabeling) and isinstance(teacher.task, Transcription):
+        return fit_transcripts(labeling, teacher.task, labels=data.labels, teacher=teacher, held_out=batches)
     return fit_corrections(
-        settings.pseudo_labeling.corrections,
+        labeling.fitted,
         teacher.task,
         labels=data.labels,
         held_out=None if batches is None else annotate_held_out(teacher, batches),
@@ -42,12 +47,12 @@ def fit_round(
 
 def fitted_once(
     path: str,
-    fit: Callable[[], FittedCorrections],
+    fit: Callable[[], Fitted],
     *,
     origin: str,
     strategy: tf.distribute.Strategy,
     before_writing: Callable[[], None],
-) -> FittedCorrections:
+) -> Fitted:
     """What was fitted to the same, or is fitted now by the chief, whose result all workers take.
 
     Args:
@@ -67,9 +72,9 @@ def fitted_once(
         return fitted
 
 
-def _read(path: str, origin: str) -> FittedCorrections | None:
+def _read(path: str, origin: str) -> Fitted | None:
     try:
         return read_fitted_to(path, origin=origin)
     except DamagedFileError as error:
-        warnings.warn(f"{error} They are fitted again.", stacklevel=2)
+        warnings.warn(f"{error} It is fitted again.", stacklevel=2)
         return None

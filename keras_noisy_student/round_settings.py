@@ -11,7 +11,7 @@ from keras_noisy_student.argument_checks import POSITIVE, check_count, check_tak
 from keras_noisy_student.fine_tuning import FineTuning
 from keras_noisy_student.joint_batch import num_pseudo_labeled
 from keras_noisy_student.noise.noise import Noise
-from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
+from keras_noisy_student.pseudo_labels.labeling import Labeling
 
 Setting = TypeVar("Setting")
 PerRound: TypeAlias = Setting | Callable[[int], Setting]
@@ -38,7 +38,7 @@ class RoundSettings:
 
     index: int
     noise: Noise
-    pseudo_labeling: PseudoLabeling
+    pseudo_labeling: Labeling
     unlabeled_ratio: float
     batch_size: int
     epochs: int
@@ -47,7 +47,7 @@ class RoundSettings:
 
     def __post_init__(self) -> None:
         self._check_type("noise", Noise)
-        self._check_type("pseudo_labeling", PseudoLabeling)
+        self._check_type("pseudo_labeling", Labeling, called="PseudoLabeling (a TranscriptLabeling for speech)")
         if self.fine_tuning is not None:
             self._check_type("fine_tuning", FineTuning)
         for name in ("batch_size", "epochs", "steps_per_epoch"):
@@ -87,12 +87,12 @@ class RoundSettings:
         """Pseudo-labelled examples in a joint batch."""
         return num_pseudo_labeled(self.batch_size, self.unlabeled_ratio)
 
-    def _check_type(self, name: str, expected: type) -> None:
+    def _check_type(self, name: str, expected: type, *, called: str | None = None) -> None:
         value = getattr(self, name)
         if not isinstance(value, expected):
             raise ValueError(
-                f"`{name}` must be a {expected.__name__}, or a function of the round index that returns one. Received: "
-                f"{type(value).__name__} in round {self.index}."
+                f"`{name}` must be a {called or expected.__name__}, or a function of the round index that returns one. "
+                f"Received: {type(value).__name__} in round {self.index}."
             )
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -13,23 +13,27 @@ from keras_noisy_student.epoch_checkpointing import EpochCheckpointing
 from keras_noisy_student.fine_tuning import FineTuning
 from keras_noisy_student.freezing import frozen_before
 from keras_noisy_student.history import RoundRecord
+from keras_noisy_student.length_buckets import LengthBuckets
 from keras_noisy_student.networks import check_teacher, weights_digest
 from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.non_finite import examples_named
-from keras_noisy_student.promotion import Promotion
-from keras_noisy_student.pseudo_label_steps import PseudoLabelSteps
+from keras_noisy_student.pseudo_labels.corrected_labels import stored_annotation
+from keras_noisy_student.pseudo_labels.score_histogram import score_histogram
 from keras_noisy_student.pseudo_labels.selection import Selection
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
+from keras_noisy_student.report_step import ReportStep
 from keras_noisy_student.round_settings import PerRound, RoundSettings, value_at
 from keras_noisy_student.run_data import RunData
 from keras_noisy_student.run_directory.epoch_checkpoints import EpochCheckpoint
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.student_builder import StudentBuilder
 from keras_noisy_student.tasks.task import Task
+from keras_noisy_student.tensorboard_rounds import epochs_apart, log_dirs, write_round
+from keras_noisy_student.workers import worker_of
 
 
-class RoundSteps(PseudoLabelSteps):
+class RoundSteps(ReportStep):
     """The steps that `NoisyStudentTrainer` runs in every round; a subclass of it may override each.
 
     Args:
@@ -44,12 +48,15 @@ class RoundSteps(PseudoLabelSteps):
     student_class: type[NoisyStudent] = NoisyStudent
     """The model of a round; a subclass of `NoisyStudent` here changes the training step."""
 
+    length_buckets: LengthBuckets | None = None
+    """Sorts utterances into batches by length; `None` leaves the stream as it is, for inputs of one length."""
+
     _students: StudentBuilder
-    _promotion: Promotion
     _callbacks: PerRound[Sequence[keras.callbacks.Callback]] | None
 
     def __init__(self, task: Task, *, strategy: tf.distribute.Strategy, seed: int) -> None:
         super().__init__(task, strategy=strategy, seed=seed)
+        self._log_dirs: dict[int, list[str]] = {}
         self._validations: weakref.WeakKeyDictionary[NoisyStudent, dict[str, float]] = weakref.WeakKeyDictionary()
 
     def make_student(self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings) -> NoisyStudent:
@@ -75,29 +82,41 @@ class RoundSteps(PseudoLabelSteps):
         Round 0 has labelled examples only; with online annotation there are no pseudo-labels to join yet. A round that
         goes on does so at the step after its last finished epoch.
         """
-        labeled = pipeline.shuffled_examples(
-            data.labeled, settings.batch_size, key=self._key("labeled", settings), first_batch=first_step
-        )
-        if settings.index == 0:
-            return pipeline.join(labeled, noise=settings.noise)
-        batch_size = settings.num_pseudo_labeled
+
+        def part(make: Callable[..., tf.data.Dataset], batch_size: int) -> tf.data.Dataset:
+            return pipeline.in_buckets(
+                lambda size, first: make(batch_size=size, first_batch=first),
+                batch_size,
+                first_batch=first_step,
+                buckets=self.length_buckets,
+                order_key=self._key("length buckets", settings),
+            )
+
+        key = self._key("labeled", settings)
+        labeled_examples = functools.partial(pipeline.shuffled_examples, data.labeled, key=key)
+        parts = [part(labeled_examples, settings.batch_size)]
+        if settings.index > 0:
+            unlabeled_examples = self._unlabeled_examples(data, pseudo_labels, selection, settings)
+            parts.append(part(unlabeled_examples, settings.num_pseudo_labeled))
+        return pipeline.join(*parts, noise=settings.noise, buckets=self.length_buckets)
+
+    def _unlabeled_examples(
+        self, data: RunData, pseudo_labels: PseudoLabels | None, selection: Selection | None, settings: RoundSettings
+    ) -> Callable[..., tf.data.Dataset]:
+        """Makes the batches of the part of the joint batch that the teacher labels, or has labelled."""
         key = self._key("pseudo_labeled", settings)
         if pseudo_labels is None or selection is None:
-            unlabeled = pipeline.unlabeled_examples(data.pool, batch_size, key=key, first_batch=first_step)
-            return pipeline.join(labeled, unlabeled, noise=settings.noise)
+            return functools.partial(pipeline.unlabeled_examples, data.pool, key=key)
         selected = self._pool(data, settings).selected(
             selection.repeats, pseudo_labels.rows(), part_rows=pseudo_labels.part_rows
         )
-        pseudo_labeled = pipeline.pseudo_labeled_examples(
+        return functools.partial(
+            pipeline.pseudo_labeled_examples,
             selected,
             settings.pseudo_labeling,
-            num_classes=self.task.num_classes,
-            correction=pseudo_labels.correction,
-            batch_size=batch_size,
+            annotation_of=pseudo_labels.correction or functools.partial(stored_annotation, task=self.task),
             key=key,
-            first_batch=first_step,
         )
-        return pipeline.join(labeled, pseudo_labeled, noise=settings.noise)
 
     def train(
         self,
@@ -119,15 +138,18 @@ class RoundSteps(PseudoLabelSteps):
             resume_from=checkpoint,
             callbacks=callbacks or [],
         )
-        self._run_epochs(
-            student,
-            batches,
-            data,
-            checkpointing,
-            epochs=settings.epochs,
-            steps_per_epoch=settings.steps_per_epoch,
-            what=f"Round {settings.index}: training the {_who(settings)}",
-        )
+        self._log_dirs[settings.index] = log_dirs(callbacks or [])
+        shared_by_rounds = [] if callable(self._callbacks) else callbacks or []
+        with epochs_apart(shared_by_rounds, settings.index):
+            self._run_epochs(
+                student,
+                batches,
+                data,
+                checkpointing,
+                epochs=settings.epochs,
+                steps_per_epoch=settings.steps_per_epoch,
+                what=f"Round {settings.index}: training the {_who(settings)}",
+            )
         return checkpointing.logs
 
     def fine_tune(
@@ -195,10 +217,8 @@ class RoundSteps(PseudoLabelSteps):
     ) -> RoundRecord:
         """What is kept of the round: the last logs, with the validation of the weights that training left."""
         metrics = {name: values[-1] for name, values in epochs.items()} | self._validate(student, data)
-        corrections = self._fitted.get(settings.index)
-        return RoundRecord.of(
-            settings.index, student.network, epochs, selection, metrics=metrics, corrections=corrections
-        )
+        fitted = self._fitted.get(settings.index)
+        return RoundRecord.of(settings.index, student.network, epochs, selection, metrics=metrics, fitted=fitted)
 
     def _run_epochs(
         self,
@@ -225,6 +245,19 @@ class RoundSteps(PseudoLabelSteps):
                 callbacks=[*checkpointing.callbacks, checkpointing],
                 verbose=self._verbose,
             )
+
+    def _write_to_tensorboard(
+        self, record: RoundRecord, pseudo_labels: PseudoLabels | None, selection: Selection | None
+    ) -> None:
+        """Writes the finished round where a `TensorBoard` callback wrote its epochs."""
+        log_dirs = self._log_dirs.get(record.round_index)
+        if not log_dirs or not worker_of(self._strategy).is_chief:
+            return
+        scores = None
+        if pseudo_labels is not None and selection is not None:
+            scores = score_histogram(pseudo_labels.columns, selection.repeats)
+        for log_dir in log_dirs:
+            write_round(log_dir, record, scores)
 
     def _key(self, purpose: str, settings: RoundSettings) -> int:
         return seeds.stream_key(self._seed, purpose, settings.index)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_noisy_student.argument_checks import check_count, is_integer
 from keras_noisy_student.data_checks import evaluation_source, labeled_source, read_labels, same_examples_source
 from keras_noisy_student.given_data import reading
+from keras_noisy_student.pseudo_labels.audit_labels import checked_audit_labels
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
 from keras_noisy_student.sources.source import Source
 from keras_noisy_student.tasks.task import Task
@@ -27,15 +28,18 @@ class RunData:
 
     Args:
         labeled: source of `(x, y)`.
-        labels: all `y`, `(examples,)`.
+        labels: all `y`, `(examples, ...)`.
         unlabeled: the pool, source of `x`; `None` when only a teacher is trained.
         validation: source of `(x, y)`, or `None`.
+        audit_labels: true classes of the pool, `(examples,)`, where they are known. Nothing is trained on them, and
+            another run is not made by them.
     """
 
     labeled: Source
     labels: np.ndarray
     unlabeled: Source | None
     validation: Source | None
+    audit_labels: np.ndarray | None = None
 
     @property
     def pool(self) -> Source:
@@ -109,7 +113,14 @@ def _fingerprint_sums(batches: tf.data.Dataset) -> Iterator[int]:
 
 
 def check_run_data(
-    labeled: Any, unlabeled: Any, validation: Any, *, task: Task, num_rounds: int, pool_shards: int = 1
+    labeled: Any,
+    unlabeled: Any,
+    validation: Any,
+    *,
+    audit_labels: Any = None,
+    task: Task,
+    num_rounds: int,
+    pool_shards: int = 1,
 ) -> RunData:
     """Wraps and checks the arguments of `fit_rounds`; `pool_shards` is that of `RoundSteps`.
 
@@ -120,7 +131,7 @@ def check_run_data(
         raise ValueError(
             f"`num_rounds` must be an integer from 0 to {MAX_ROUNDS}. Received: num_rounds={num_rounds!r}."
         )
-    labeled_examples = labeled_source(labeled, name="labeled")
+    labeled_examples = labeled_source(labeled, task, name="labeled")
     labels = read_labels(labeled_examples, task, name="labeled")
     task.check_coverage(labels)
     spec = labeled_examples.element_spec[0]
@@ -130,6 +141,9 @@ def check_run_data(
         unlabeled=None if unlabeled is None else _unlabeled_source(unlabeled, spec, pool_shards),
         validation=None if validation is None else evaluation_source(validation, spec, task, name="validation_data"),
     )
-    if num_rounds > 0:
+    if num_rounds > 0 or audit_labels is not None:
         _ = data.pool
-    return data
+    if audit_labels is None:
+        return data
+    checked = checked_audit_labels(audit_labels, task, num_rows=data.pool.num_rows)
+    return dataclasses.replace(data, audit_labels=checked)

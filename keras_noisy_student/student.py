@@ -1,7 +1,8 @@
 """`NoisyStudent`: the model of one round, whose `train_step` learns from a joint batch with noise."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -106,6 +107,7 @@ class NoisyStudent(DistributedModel):
         self._part_losses = [keras.metrics.Mean(name=f"{part}_loss") for part in _PARTS]
         self._part_accuracies = [keras.metrics.Mean(name=f"{part}_accuracy") for part in _PARTS]
         self._non_finite_steps = keras.metrics.Sum(name="skipped_steps")
+        self._reset_given_metrics: Callable[[], None] = lambda: None
 
     def compile(
         self,
@@ -146,6 +148,9 @@ class NoisyStudent(DistributedModel):
             run_eagerly=run_eagerly,
         )
         self.check_compiled(metrics or [], jit_compile=jit_compile)
+        given = [metric for metric in metrics or [] if isinstance(metric, keras.metrics.Metric)]
+        # A function, since Keras would count a list of metrics that a model keeps among its own.
+        self._reset_given_metrics = functools.partial(_reset, given)
         self._loss_reduction = loss_reduction
         self._on_non_finite = on_non_finite
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
@@ -178,6 +183,8 @@ class NoisyStudent(DistributedModel):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluates as `keras.Model.evaluate` does, without noise. Older versions of Keras return tensors here."""
+        # Keras resets those that this model has used before, but the students of all rounds are given the same.
+        self._reset_given_metrics()
         return tf.nest.map_structure(float, super().evaluate(*args, **kwargs))
 
     def save(self, filepath: str, **kwargs: Any) -> None:
@@ -279,10 +286,15 @@ class NoisyStudent(DistributedModel):
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
         parts = as_parts(getattr(batches, "element_spec", batches))
-        _check_parts(parts)
+        _check_parts(parts, self.task)
         self.check_divides_among_replicas(parts)
         labeled = parts[0]
-        x, y = tf.nest.map_structure(lambda spec: tf.zeros([1, *spec.shape[1:]], spec.dtype), (labeled.x, labeled.y))
+
+        def example(spec: tf.TensorSpec) -> tf.Tensor:
+            # Where batches differ in a dimension, any size will do.
+            return tf.zeros([1, *(size or 1 for size in spec.shape[1:])], spec.dtype)
+
+        x, y = tf.nest.map_structure(example, (labeled.x, labeled.y))
         self.compute_metrics(x, y, self(x, training=False))
         self.reset_metrics()
 
@@ -353,13 +365,14 @@ class NoisyStudent(DistributedModel):
         return {name: value for name, value in logs.items() if name not in names}
 
 
-def _check_parts(parts: list[Examples]) -> None:
+def _check_parts(parts: list[Examples], task: Task) -> None:
     y = parts[0].y
-    if not y.dtype.is_integer or y.shape.rank != 1:
+    if not y.dtype.is_integer:
         raise ValueError(
-            f"The labels of the labelled part must be integer class ids of shape (batch,). Received: {y}. One-hot "
-            "labels become ids by `tf.argmax(y, axis=-1)`."
+            f"The labels of the labelled part must be integers. Received: {y}. One-hot labels become class ids by "
+            "`tf.argmax(y, axis=-1)`."
         )
+    task.check_label_spec(tf.TensorSpec(y.shape[1:], y.dtype), name="labeled")
     for part in parts[1:]:
         specs = tf.nest.map_structure(lambda spec: (str(spec.shape[1:]), spec.dtype.name), (parts[0].x, part.x))
         if specs[0] != specs[1]:
@@ -383,3 +396,8 @@ def _check_network(network: Any) -> None:
             f"The network {network.name!r} must be built, so that its layers can be counted and given their noise. "
             "Give it an Input, or call it on a batch once."
         )
+
+
+def _reset(metrics: Sequence[keras.metrics.Metric]) -> None:
+    for metric in metrics:
+        metric.reset_state()

@@ -4,15 +4,15 @@ import dataclasses
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_noisy_student._version import __version__
-from keras_noisy_student.annotation_checks import check_annotation
-from keras_noisy_student.argument_checks import checked_directory, checked_verbose
+from keras_noisy_student.annotation_checks import check_annotation, check_audit
+from keras_noisy_student.argument_checks import check_count, checked_directory, checked_verbose
 from keras_noisy_student.callback_state import check_callbacks
 from keras_noisy_student.compile_arguments import CompileArguments
 from keras_noisy_student.distributed_model import check_is_in_scope, check_parts_divide
@@ -21,22 +21,27 @@ from keras_noisy_student.history import RoundRecord, RoundsHistory
 from keras_noisy_student.interruption import exit_on_sigterm
 from keras_noisy_student.joint_batch import LossReduction
 from keras_noisy_student.last_teachers import LastTeachers
-from keras_noisy_student.networks import check_network, weights_digest
+from keras_noisy_student.networks import check_examples, check_network, weights_digest
+from keras_noisy_student.noise import seeds
 from keras_noisy_student.noise.noise import Noise
 from keras_noisy_student.non_finite import OnNonFinite, examples_named
 from keras_noisy_student.promotion import Promotion
+from keras_noisy_student.pseudo_labels.labeling import Labeling
 from keras_noisy_student.pseudo_labels.majority import warn_of_majority
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
-from keras_noisy_student.round_settings import PerRound, RoundSettings, resolve_rounds
+from keras_noisy_student.pseudo_labels.transcript_labeling import TranscriptLabeling
+from keras_noisy_student.round_settings import PerRound, RoundSettings, resolve_rounds, value_at
 from keras_noisy_student.round_steps import RoundSteps, validate
+from keras_noisy_student.round_summary import RoundSummary, print_summaries, set_noise_of_found_layers
 from keras_noisy_student.run_data import RunData, check_run_data
 from keras_noisy_student.run_directory.description import describe, describe_network
 from keras_noisy_student.run_directory.followed_run_directory import FollowedRunDirectory
 from keras_noisy_student.run_directory.run_directory import RunDirectory
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.student_builder import StudentBuilder
-from keras_noisy_student.students.from_teacher import FromTeacher
+from keras_noisy_student.students.from_teacher import FromTeacher, new_student
 from keras_noisy_student.tasks.task import Task
+from keras_noisy_student.tasks.transcription import Transcription
 from keras_noisy_student.workers import checked_strategy, chief_first, worker_of
 
 
@@ -57,7 +62,8 @@ class NoisyStudentTrainer(RoundSteps):
             differ in resolution.
         task: what a target is, for instance `Classification(num_classes=10)`.
         noise: by round: the `Noise` of the training; none by default.
-        pseudo_labeling: by round: the `PseudoLabeling`; soft labels of the whole pool by default.
+        pseudo_labeling: by round: the `PseudoLabeling`, of a `Transcription` the `TranscriptLabeling`; by default soft
+            labels, or transcripts, of the whole pool.
         unlabeled_ratio: by round: unlabelled examples for each labelled one in a joint batch, which holds the nearest
             whole number of them.
         fine_tuning: by round: the `FineTuning` that ends it, the first teacher's too; none by default.
@@ -96,7 +102,7 @@ class NoisyStudentTrainer(RoundSteps):
         student: PerRound[keras.Model | FromTeacher],
         task: Task,
         noise: PerRound[Noise] | None = None,
-        pseudo_labeling: PerRound[PseudoLabeling] | None = None,
+        pseudo_labeling: PerRound[Labeling] | None = None,
         *,
         unlabeled_ratio: PerRound[float] = 1.0,
         fine_tuning: PerRound[FineTuning | None] = None,
@@ -122,12 +128,13 @@ class NoisyStudentTrainer(RoundSteps):
         self._check_directory_is_shared()
         self._student = student
         self._noise = Noise() if noise is None else noise
-        self._pseudo_labeling = PseudoLabeling() if pseudo_labeling is None else pseudo_labeling
+        self._pseudo_labeling = _default_labeling(task) if pseudo_labeling is None else pseudo_labeling
         self._unlabeled_ratio = unlabeled_ratio
         self._fine_tuning = fine_tuning
         self._given_teacher = teacher
         self._allow_smaller_student = allow_smaller_student
         self._compiled: CompileArguments | None = None
+        self._summaries: list[RoundSummary] = []
 
     def compile(
         self,
@@ -171,6 +178,7 @@ class NoisyStudentTrainer(RoundSteps):
         self,
         labeled: Any,
         unlabeled: Any = None,
+        audit_labels: Any = None,
         *,
         num_rounds: int = 3,
         batch_size: PerRound[int] = 32,
@@ -190,13 +198,22 @@ class NoisyStudentTrainer(RoundSteps):
             unlabeled: an array of `x`, an unbatched data set of it in a deterministic order, or a function
                 `(num_shards, shard)` that returns such a data set for each of `pool_shards` shards; or a list of these,
                 which are one pool, mixed in training by their sizes.
+            audit_labels: the true class ids of the pool, integers `(examples,)`, for those who have them: the records
+                and the report then say how many pseudo-labels are right, and nothing else is made of them. They stand
+                in the order of the pool: of several pools one after the other, of a function shard by shard. A run may
+                go on with or without them; where nothing is stored (`annotate="online"`), they judge nothing. For
+                classes alone, not for transcripts.
             num_rounds: students to train after the first teacher; 0 trains the teacher alone.
             batch_size: by round: labelled examples in a batch.
             epochs: by round: epochs to train.
             steps_per_epoch: by round: joint batches in an epoch; by default those that the labelled data fill.
             validation_data: labelled data to evaluate after every epoch, without noise.
             callbacks: by round: Keras callbacks. Early stopping and learning-rate plateaus go on where they were, as do
-                callbacks that have `get_state()` and `set_state(state)`.
+                callbacks that have `get_state()` and `set_state(state)`. `keras.callbacks.TensorBoard(log_dir)` shows
+                the epochs of each round as runs of their own, `round_<index>`, and as the run `rounds` the figures of
+                every round and histograms of its pseudo-labels; by round, its epochs are in its `log_dir` itself. A
+                file that a callback writes anew in every round needs a name by round:
+                `lambda round_index: [keras.callbacks.CSVLogger(f"round_{round_index}.csv")]`.
             verbose: 0 is silent, 1 shows progress bars, 2 a line per epoch.
 
         Returns:
@@ -215,24 +232,21 @@ class NoisyStudentTrainer(RoundSteps):
             labeled,
             unlabeled,
             validation_data,
+            audit_labels=audit_labels,
             task=self.task,
             num_rounds=num_rounds,
             pool_shards=self.pool_shards,
         )
+        lengths = {"batch_size": batch_size, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
         rounds = resolve_rounds(
-            {
-                "noise": self._noise,
-                "pseudo_labeling": self._pseudo_labeling,
-                "unlabeled_ratio": self._unlabeled_ratio,
-                "fine_tuning": self._fine_tuning,
-                "batch_size": batch_size,
-                "epochs": epochs,
-                "steps_per_epoch": steps_per_epoch,
-            },
+            {**self._settings_by_round(), **lengths},
             num_rounds=num_rounds,
             num_labeled=len(data.labels),
             steps_per_execution=self._compiled.steps_per_execution,
         )
+        if self.length_buckets is not None:
+            self.length_buckets.check_examples(data.element_spec)
+        check_audit(rounds, data)
         self._rounds = rounds
         if not callable(callbacks):
             check_callbacks(callbacks)
@@ -251,6 +265,48 @@ class NoisyStudentTrainer(RoundSteps):
         with self._strategy.scope():
             self._check_students(data, rounds)
             return self._run_in_directory(data, rounds)
+
+    def summary(self, *, num_rounds: int | None = None, print_fn: Callable[[str], object] | None = None) -> None:
+        """Prints a table of the rounds: their networks, what noise is set in which layers, and what they train on.
+
+        Before `fit_rounds` it builds the networks to look at them. Of one that is not built by its constructor
+        (a subclassed model, or a `Sequential` without an `Input`), parameters and the layers that `build` makes are
+        known once it has been called on examples, which `fit_rounds` does first. `trainer.model.summary()` is that of
+        the last student's network.
+
+        Args:
+            num_rounds: students to show after the first teacher; by default those of the last `fit_rounds`, or one
+                before it.
+            print_fn: takes the text, as that of `keras.Model.summary`; by default it is printed.
+
+        Raises:
+            ValueError: for settings or networks that do not work.
+        """
+        if num_rounds is None:
+            num_rounds = len(self._summaries) - 1 if self._summaries else 1
+        check_count("num_rounds", num_rounds, at_least=0)
+        planned = [self._planned(index) for index in range(len(self._summaries), num_rounds + 1)]
+        print_summaries([*self._summaries[: num_rounds + 1], *planned], print_fn=print_fn)
+
+    def _planned(self, round_index: int) -> RoundSummary:
+        """The summary of a round that `fit_rounds` does not know of yet."""
+        if round_index == 0 and self._given_teacher is not None:
+            return RoundSummary.of_given_teacher(self._given_teacher)
+        settings = {
+            name: value_at(setting, round_index, name=name) for name, setting in self._settings_by_round().items()
+        }
+        with self._strategy.scope(), seeds.seeded_initialization(self._seed):
+            network, _ = new_student(self._student, round_index)
+            set_noise_of_found_layers(network, settings["noise"])
+            return RoundSummary.of(round_index, network, settings)
+
+    def _settings_by_round(self) -> dict[str, Any]:
+        return {
+            "noise": self._noise,
+            "pseudo_labeling": self._pseudo_labeling,
+            "unlabeled_ratio": self._unlabeled_ratio,
+            "fine_tuning": self._fine_tuning,
+        }
 
     def _run_in_directory(self, data: RunData, rounds: Sequence[RoundSettings]) -> RoundsHistory:
         run_directory = RunDirectory if worker_of(self._strategy).is_chief else FollowedRunDirectory
@@ -271,6 +327,7 @@ class NoisyStudentTrainer(RoundSteps):
 
     def _run_rounds(self, data: RunData, rounds: Sequence[RoundSettings]) -> RoundsHistory:
         teacher, records = None, []
+        self._begin_report()
         self._teachers = LastTeachers(max(each.pseudo_labeling.averaging.num_teachers for each in rounds))
         for settings in rounds:
             is_finished = self._run.is_finished(settings.index)
@@ -282,7 +339,7 @@ class NoisyStudentTrainer(RoundSteps):
                 teacher, record = self.run_round(teacher, data, settings)
             records.append(record)
             self._teachers.add(teacher.network)
-            self._promoted(teacher, data.element_spec)
+            self._promoted(teacher, data)
             self._tell(f"{record} (from {self._run.path})" if is_finished else record)
             if self._promotion.ends([record.metrics for record in records]):
                 self._tell(f"No better student in the last {self._promotion.stop_after} rounds: the run ends here.")
@@ -307,11 +364,12 @@ class NoisyStudentTrainer(RoundSteps):
         checkpoint = self._run.checkpoints(settings.index).last()
         pseudo_labels, selection = None, None
         if teacher is not None and settings.pseudo_labeling.annotate == "online":
-            self._correct_online(teacher, data, settings)
+            self._fit_online(teacher, data, settings)
         elif teacher is not None:
             pseudo_labels = self.annotate(teacher, data, settings)
             selection = self.select(pseudo_labels, settings)
             warn_of_majority(selection, data.labels)
+        audit = self._audit(pseudo_labels, selection, data, settings)
 
         def batches_from(first_step: int) -> tf.data.Dataset:
             return self.join(data, pseudo_labels, selection, settings, first_step=first_step)
@@ -324,11 +382,14 @@ class NoisyStudentTrainer(RoundSteps):
         record = self.record(student, epochs | fine_tuning_epochs, selection, data, settings)
         record = dataclasses.replace(
             record,
+            **audit,
             gain=self._gain(student, teacher, data),
             is_promoted=promoted is student,
             seconds=time.monotonic() - started,
         )
+        self._write_to_tensorboard(record, pseudo_labels, selection)
         self._run.save_round(record, student.network)
+        self._report_round(record, student, data, settings, pseudo_labels=pseudo_labels, selection=selection)
         return promoted, record
 
     def _description(self, data: RunData) -> dict[str, Any]:
@@ -356,6 +417,8 @@ class NoisyStudentTrainer(RoundSteps):
             "num_parameters": student.network.count_params(),
             "optimizer": student.optimizer,
         }
+        if self.length_buckets is not None:
+            description["length_buckets"] = self.length_buckets
         if settings.index > 0:
             description["starts_from_teacher"] = self._students.starts_from_teacher(settings.index)
         with chief_first(self._strategy):
@@ -371,13 +434,16 @@ class NoisyStudentTrainer(RoundSteps):
             student = self._students.to_fine_tune(student, settings.index, settings.fine_tuning)
         record = self._run.load_round(settings.index, student.network)
         self._validations[student] = {n: value for n, value in record.metrics.items() if n.startswith("val_")}
+        record = self._report_again(record, student, data, settings)
         return self.promote(student, teacher, data, settings), record
 
     def _start_from_given_teacher(self, data: RunData, settings: RoundSettings) -> tuple[NoisyStudent, RoundRecord]:
         check_network(self._given_teacher, data.first_examples(), self.task)
         teacher = self.promote(self._students.wrap(self._given_teacher, settings.index), None, data, settings)
         metrics = self._validate(teacher, data)
-        return teacher, RoundRecord(0, teacher.network.count_params(), metrics=metrics, epochs={})
+        record = RoundRecord(0, teacher.network.count_params(), metrics=metrics, epochs={})
+        self._report_round(record, teacher, data, settings, pseudo_labels=None, selection=None)
+        return teacher, record
 
     def _check_directory_is_shared(self) -> None:
         num_workers = worker_of(self._strategy).num_workers
@@ -390,15 +456,23 @@ class NoisyStudentTrainer(RoundSteps):
     def _check_students(self, data: RunData, rounds: Sequence[RoundSettings]) -> None:
         """Builds every student once, so that one that does not fit is found before the first is trained."""
         teacher, examples = self._given_teacher, data.first_examples()
+        self._summaries = [] if teacher is None else [RoundSummary.of_given_teacher(teacher)]
         for settings in rounds:
             check_parts_divide(settings, self._strategy.num_replicas_in_sync)
             if settings.index > 0:
                 check_annotation(settings, data, teacher=teacher, task=self.task)
             if settings.index > 0 or teacher is None:
                 teacher = self._students.network(settings.index, examples=examples, teacher=teacher)
+                check_examples(teacher, data.labeled_batches(self.inference_batch_size), self.task)
                 student = self._students.wrap(teacher, settings.index, noise=settings.noise)
+                self._summaries.append(RoundSummary.of(settings.index, teacher, settings.used()))
                 if settings.fine_tuning is not None:
                     student = self._students.to_fine_tune(student, settings.index, settings.fine_tuning)
-                if self._promotion.needs_validation and settings.index == len(rounds) - 1:
+                reads_metrics = self._promotion.reads_metrics(has_validation=data.validation is not None)
+                if reads_metrics and settings.index == len(rounds) - 1:
                     batches = data.validation_batches(1)
                     self._promotion.check_metrics({} if batches is None else validate(student, batches.take(1)))
+
+
+def _default_labeling(task: Task) -> Labeling:
+    return TranscriptLabeling() if isinstance(task, Transcription) else PseudoLabeling()

@@ -3,6 +3,18 @@
 import collections
 import gc
 
+import pytest
+
+import keras_noisy_student as kns
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_report():
+    """Drawing takes a second a round. The tests of the report use a trainer that writes one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kns.NoisyStudentTrainer, "report", None)
+        yield
+
 
 def pytest_collection_modifyitems(items):
     """Modules with slow tests come first, then those with many: else one process ends long before the other."""
@@ -15,3 +27,8 @@ def pytest_collection_finish():
     """What is imported by now is left out of all garbage collections to come."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_sessionfinish():
+    """Hypothesis, where pytest imports it for its summary only, warns when it does not find what is frozen."""
+    gc.unfreeze()

@@ -183,7 +183,7 @@ def test_corrections_that_were_fitted_before_a_stop_are_taken_or_made_good(finis
     first = start()
     assert start() == first
     flip(path)
-    with pytest.warns(UserWarning, match=r"corrections\.json is damaged.* They are fitted again\."):
+    with pytest.warns(UserWarning, match=r"corrections\.json is damaged.* It is fitted again\."):
         assert start()[0] == first[0]
     aligned, _ = start(corrections=(kns.DistributionAlignment(),))
     assert json.loads(aligned)["content"]["fitted"]["power"] == 1
@@ -249,7 +249,7 @@ def test_online_corrections_that_were_fitted_to_others_are_fitted_again(online, 
     path = copied / "round_01/corrections.json"
     (copied / "round_01/record.json").unlink()
     expected, content = path.read_text(), read_json(str(path))
-    write_json(str(path), {"origin": "another teacher", "fitted": content["fitted"] | {"power": 7.0}})
+    write_json(str(path), {**content, "origin": "another teacher", "fitted": content["fitted"] | {"power": 7.0}})
     with pytest.raises(KeyboardInterrupt):
         fit(make_trainer(copied, trainer_class=DiesBeforeTrainingTheStudent, **online.rules))
     assert path.read_text() == expected
@@ -257,8 +257,9 @@ def test_online_corrections_that_were_fitted_to_others_are_fitted_again(online, 
 
 def test_a_temperature_without_held_out_data_is_refused_before_anything_is_trained(tmp_path):
     message = (
-        r"TemperatureScaling is fitted to held-out labelled data\. Received: validation_data=None, corrections=\("
-        r"TemperatureScaling\(\), DistributionAlignment\(\)\) in round 1\. Pass `validation_data` to `fit_rounds`"
+        r"TemperatureScaling is fitted to held-out labelled data\. Received: validation_data=None, pseudo_labeling="
+        r"PseudoLabeling\(.*corrections=\(TemperatureScaling\(\), DistributionAlignment\(\)\).* in round 1\. Pass "
+        r"`validation_data` to `fit_rounds`"
     )
     with pytest.raises(ValueError, match=message):
         fit(make_trainer(tmp_path, corrections=BOTH), validation_data=None)
@@ -269,6 +270,6 @@ def test_a_selection_cannot_be_made_beforehand_by_corrections_that_are_not_fitte
     copy_rounds(finished.directory, tmp_path, 1)
     trainer = make_trainer(tmp_path, corrections=BOTH)
     fit(trainer, num_rounds=0)
-    message = r"Only a round without corrections can be selected beforehand\. .* in round 1\. Leave its selection to"
+    message = r"Only a round in which nothing is fitted can be selected beforehand\. .* in round 1\. Leave its"
     with pytest.raises(ValueError, match=message):
         trainer.next_selection_rules()

@@ -34,6 +34,13 @@ def test_good_data_is_wrapped(kind):
     assert [len(y) for _, y in data.validation_batches(3)] == [3, 1]
 
 
+def test_how_many_validation_examples_there_are_is_found_out():
+    examples = tf.data.Dataset.from_tensor_slices((X, Y)).filter(lambda x, y: y == 0)
+    batches = _check(validation=examples).validation_batches(3)
+    assert examples.cardinality() == tf.data.UNKNOWN_CARDINALITY
+    assert batches.cardinality() == -(-np.sum(Y == 0) // 3) > 0
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_examples_may_be_dicts(kind):
     data = _check(_as(kind, ({"a": X, "b": Y}, Y)), _as(kind, {"b": Y, "a": X}))
@@ -92,7 +99,7 @@ def test_refuses_labelled_data_that_is_not_made_of_pairs(data):
         r"examples of the structure .*TensorSpec\(shape=\(4,\), dtype=tf\.float32"
     )
     with pytest.raises(ValueError, match=message):
-        labeled_source(data, name="labeled")
+        labeled_source(data, TASK, name="labeled")
 
 
 class Example(NamedTuple):
@@ -105,13 +112,13 @@ def test_says_how_to_make_a_pair_of_a_named_tuple():
         r"Received: examples of the structure Example\(.*\)\. A named tuple becomes a pair by `tuple\(example\)`\."
     )
     with pytest.raises(ValueError, match=message):
-        labeled_source(Example(X, Y), name="labeled")
+        labeled_source(Example(X, Y), TASK, name="labeled")
 
 
 def test_refuses_labels_without_anything_to_label():
     message = r"The `x` of `labeled` must hold at least one tensor\. Received: examples of the structure \(\{\}, Tensor"
     with pytest.raises(ValueError, match=message):
-        labeled_source(({}, Y), name="labeled")
+        labeled_source(({}, Y), TASK, name="labeled")
 
 
 def _breaking_after(num_examples, data):
@@ -153,7 +160,7 @@ def test_refuses_labels_that_are_not_one_class_id_per_example(data, received):
         r"take `tf\.argmax\(y, axis=-1\)`; if they have a last dimension of 1, drop it with `y\[\.\.\., 0\]`\."
     )
     with pytest.raises(ValueError, match=message):
-        labeled_source(data, name="labeled")
+        labeled_source(data, TASK, name="labeled")
 
 
 def _of_shape(shape):
@@ -168,7 +175,7 @@ def test_refuses_examples_without_a_static_shape(shape):
         r"batched, call `\.unbatch\(\)` on it; else resize the examples, or state their shape with `tf\.ensure_shape`\."
     )
     with pytest.raises(ValueError, match=message):
-        labeled_source(_of_shape(shape), name="labeled")
+        labeled_source(_of_shape(shape), TASK, name="labeled")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -274,7 +281,7 @@ def test_refuses_data_that_is_empty_endless_or_of_another_type(arguments, messag
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_labels_are_read_whole_and_in_order(kind):
-    source = labeled_source(_as(kind, (X, Y)), name="labeled")
+    source = labeled_source(_as(kind, (X, Y)), TASK, name="labeled")
     np.testing.assert_array_equal(read_labels(source, TASK, name="labeled"), Y)
 
 

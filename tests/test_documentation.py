@@ -1,9 +1,8 @@
-"""The README's code and the examples in docstrings run as they stand."""
+"""The examples in docstrings and the pages with data of their own run as they stand; others: `test_manual.py`."""
 
 import doctest
 import importlib
 import inspect
-import os
 import pathlib
 import pkgutil
 import re
@@ -20,6 +19,7 @@ ROOT = pathlib.Path(kns.__file__).parent.parent
 NEEDED = {
     "keras_noisy_student.beam": "apache_beam",
     "keras_noisy_student.evaluation.corrupted_images": "imagecorruptions",
+    "keras_noisy_student.report.": "jinja2",
 }
 MODULES = [module.name for module in pkgutil.walk_packages(kns.__path__, prefix="keras_noisy_student.")]
 
@@ -88,13 +88,14 @@ def test_the_code_of_the_page_on_video_runs(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_readme_code_runs(tmp_path, monkeypatch):
+def test_the_code_of_the_page_on_speech_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    assert len(blocks) == 9
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "speech.md").read_text(), flags=re.DOTALL)
     namespace = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), namespace)
-    assert os.path.exists("served/1/saved_model.pb")
-    assert namespace["history"][2].metrics["val_accuracy"] > 0.5
-    assert namespace["again"].to_dict() == namespace["first"].to_dict()
+    exec(compile(block, "speech.md", "exec"), namespace)
+    assert namespace["history"][1].metrics["val_wer"] < 0.2
+    served = tf.saved_model.load(str(tmp_path / "served" / "1"))
+    waveforms, tokens = namespace["corpus"](20)
+    texts = served.serve({name: tf.constant(array) for name, array in waveforms.items()})["text"].numpy()
+    expected = [namespace["vocabulary"].decode(row) for row in tokens]
+    assert np.mean([text.decode() == transcript for text, transcript in zip(texts, expected, strict=True)]) > 0.6

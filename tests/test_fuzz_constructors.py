@@ -19,6 +19,7 @@ REQUIRED_ARGUMENTS = {
     "Compose": {"steps": [kns.RandomFlip()]},
     "Cutout": {"half_size": 4},
     "FeatureMasks": {"num_masks": 2},
+    "LengthBuckets": {"frames": 4},
     "NoisyStudent": {"network": network(dropout_rate=0.1), "task": TASK},
     "NoisyStudentTrainer": {"student": network(), "task": TASK},
     "PerClip": {"augmentation": with_noise_seed},
@@ -34,6 +35,7 @@ REQUIRED_ARGUMENTS = {
     },
     "SegmentSampling": {"num_frames": 2},
     "TemporalCrop": {"num_frames": 2},
+    "Transcription": {"vocabulary": kns.speech.Vocabulary("ab"), "max_tokens": 3},
     "joint_dataset": {"labeled": EXAMPLES, "pseudo_labeled": EXAMPLES, "batch_size": 2},
     "set_model_noise": {"model": network(dropout_rate=0.1)},
 }

@@ -1,6 +1,7 @@
 import builtins
 import dataclasses
 import json
+import xml.etree.ElementTree
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_a_record_prints_as_one_line():
 
 def test_a_record_tells_the_calibration_error_of_a_corrected_teacher():
     fitted = FittedCorrections(0.5, [], calibration_error=0.125, corrected_calibration_error=0.0625)
-    record = RoundRecord.of(1, network(), EPOCHS, SELECTION, metrics=METRICS, corrections=fitted)
+    record = RoundRecord.of(1, network(), EPOCHS, SELECTION, metrics=METRICS, fitted=fitted)
     assert (record.calibration_error, record.corrected_calibration_error) == (0.125, 0.0625)
     assert str(record).endswith(", val_accuracy 0.8000, calibration error of the teacher 0.1250 -> 0.0625 [0 s]")
 
@@ -93,6 +94,24 @@ def test_a_history_is_a_sequence_of_records_that_prints_a_line_for_each():
     assert [record.round_index for record in history] == [0, 1, 2]
     assert history[-1].round_index == 2
     assert repr(history).splitlines() == [str(record) for record in history]
+
+
+def test_a_notebook_shows_a_history_as_a_table():
+    record = _record(1, selection=SELECTION, **{"accuracy": 0.6, "val_accuracy": 0.5, "val_<b>&": 0.25})
+    table = xml.etree.ElementTree.fromstring(RoundsHistory([_record(0, val_accuracy=0.4), record])._repr_html_())
+    cells = [[cell.text or "" for cell in row] for row in table.iter("tr")]
+    assert cells == [
+        ["round", "network", "parameters", "pseudo-labels kept", "val_accuracy", "val_<b>&", "seconds"],
+        ["0", "teacher", "15", "", "0.4000", "", "3"],
+        ["1", "student 1", "15", "3 of 4", "0.5000", "0.2500", "3"],
+    ]
+    assert {cell.tag for row in table.find("thead") for cell in row} == {"th"}
+
+
+def test_without_validation_data_the_table_shows_the_metrics_of_the_training():
+    html = RoundsHistory([_record(0, accuracy=0.5), _record(1, val_accuracy=0.25, accuracy=0.75)])._repr_html_()
+    head, *_ = xml.etree.ElementTree.fromstring(html).iter("tr")
+    assert [cell.text for cell in head][4:-1] == ["accuracy", "val_accuracy"]
 
 
 def test_a_history_does_not_follow_the_list_it_was_made_of():
@@ -123,7 +142,7 @@ def test_to_dataframe_has_the_same_columns_by_round():
 
 
 def _lines(axes):
-    return [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in axes.lines]
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines]
 
 
 @pytest.mark.parametrize(
@@ -136,18 +155,21 @@ def test_plot_draws_the_validation_metric_by_round(metric, drawn, values):
     assert by_round.get_ylabel() == drawn
     assert by_round.get_title() == f"{drawn} by round"
     assert by_round.get_xticks().tolist() == [0, 1, 2]
-    assert _lines(by_round) == [([0, 1, 2], values)]
+    assert _lines(by_round) == [([0, 1, 2], values), ([0, 1], [0.4, 0.4])]
+    assert [text.get_text() for text in by_round.texts] == ["0.4", "0.5", "0.7"]
+    assert [text.get_text() for text in by_round.get_legend().get_texts()] == ["first teacher"]
 
 
 def test_plot_draws_the_training_metric_where_there_was_no_validation_data():
     by_round, _ = RoundsHistory([_record(0, accuracy=0.5), _record(1, accuracy=0.75)]).plot()
     assert by_round.get_ylabel() == "accuracy"
-    assert _lines(by_round) == [([0, 1], [0.5, 0.75])]
+    assert _lines(by_round)[0] == ([0, 1], [0.5, 0.75])
 
 
 def test_plot_leaves_out_rounds_without_the_metric():
     by_round, _ = _history().plot("pseudo_labeled_loss")
     assert _lines(by_round) == [([2], [1.5])]
+    assert by_round.get_legend() is None
 
 
 def test_plot_draws_the_class_balance_of_the_last_selection():

@@ -17,12 +17,13 @@ from keras_noisy_student.pipeline import (
     shuffled_examples,
     unlabeled_examples,
 )
+from keras_noisy_student.pseudo_labels.corrected_labels import stored_annotation
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
-from keras_noisy_student.pseudo_labels.targets import encode
 from keras_noisy_student.sources.given_source import as_source
 from keras_noisy_student.student import NoisyStudent
 from keras_noisy_student.tasks.classification import Classification
+from keras_noisy_student.tasks.stored_probabilities import encode
 from tests.toy_data import NUM_CLASSES, NUM_FEATURES, distributions, features, labels, network
 
 KINDS = ["arrays", "stream"]
@@ -230,7 +231,8 @@ def _pseudo_labeled(kind, *, annotated, received, repeats=None, labels="hard", b
     repeats = np.ones(len(annotated), "int32") if repeats is None else np.int32(repeats)
     selected = _source(kind, received).selected(repeats, _rows_of_store(annotated), part_rows=(len(annotated),))
     rules = PseudoLabeling(labels=labels)
-    return pseudo_labeled_examples(selected, rules, num_classes=len(annotated), batch_size=batch_size, key=0)
+    annotation_of = functools.partial(stored_annotation, task=Classification(len(annotated)))
+    return pseudo_labeled_examples(selected, rules, annotation_of=annotation_of, batch_size=batch_size, key=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

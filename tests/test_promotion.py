@@ -3,7 +3,7 @@ import pytest
 
 from keras_noisy_student.promotion import Promotion
 
-METRICS = {"loss": 3.0, "val_loss": 0.5, "val_accuracy": 0.75, "val_wer": 0.25}
+METRICS = {"loss": 3.0, "val_loss": 0.5, "val_accuracy": 0.75, "val_distance": 0.25, "val_wer": 0.25}
 
 
 def test_by_default_every_student_is_promoted_and_nothing_ends_the_run():
@@ -21,7 +21,9 @@ def test_by_default_every_student_is_promoted_and_nothing_ends_the_run():
         ({"monitor": "val_loss", "mode": "max"}, {"val_loss": 0.75}, -0.25),
         ({"monitor": "val_wer", "mode": "min"}, {"val_wer": 0.5}, 0.25),
         ({}, {"val_loss": 0.75}, None),
-        ({"monitor": "val_wer"}, {"val_wer": 0.5}, None),
+        ({"monitor": "val_wer"}, {"val_wer": 0.5}, 0.25),
+        ({"monitor": "val_distance", "mode": "min"}, {"val_distance": 0.5}, 0.25),
+        ({"monitor": "val_distance"}, {"val_distance": 0.5}, None),
         ({"monitor": "val_other"}, {"val_accuracy": 0.5}, None),
     ],
 )
@@ -61,16 +63,19 @@ def test_students_are_compared_on_validation_data(promotion):
 
 
 def test_a_metric_that_is_not_there_is_refused():
-    message = r"`monitor` must be one of \['val_accuracy', 'val_loss', 'val_wer'\]\. Received: monitor='val_f1'"
+    names = r"\['val_accuracy', 'val_distance', 'val_loss', 'val_wer'\]"
+    message = rf"`monitor` must be one of {names}\. Received: monitor='val_f1'"
     with pytest.raises(ValueError, match=message):
         Promotion(stop_after=1, monitor="val_f1").check_metrics(METRICS)
 
 
 def test_a_metric_of_which_one_cannot_know_the_direction_is_refused():
-    message = r'`mode` must say whether the largest or the smallest val_wer is best\. Received: mode="auto".*mode="max"'
+    message = (
+        r'`mode` must say whether the largest or the smallest val_distance is best\. Received: mode="auto".*mode="max"'
+    )
     with pytest.raises(ValueError, match=message):
-        Promotion(stop_after=1, monitor="val_wer").check_metrics(METRICS)
-    Promotion(stop_after=1, monitor="val_wer", mode="min").check_metrics(METRICS)
+        Promotion(stop_after=1, monitor="val_distance").check_metrics(METRICS)
+    Promotion(stop_after=1, monitor="val_distance", mode="min").check_metrics(METRICS)
 
 
 @pytest.mark.parametrize(

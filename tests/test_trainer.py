@@ -115,11 +115,6 @@ def test_evaluate_predict_and_save_mean_what_they_mean_in_keras(finished, tmp_pa
     np.testing.assert_allclose(restored.predict(TEST[0], verbose=0), probabilities, rtol=1e-5)
 
 
-def test_summary_tells_what_noise_was_set_where(finished, capsys):
-    finished[0].summary()
-    assert "(dropout): drop rate 0.1 -> 0.2" in capsys.readouterr().out
-
-
 def test_the_same_seed_gives_the_same_run_and_another_seed_another():
     def run(seed):
         trainer = make_trainer(noise=kns.Noise(brighten, dropout_rate=0.5), seed=seed)
@@ -379,6 +374,14 @@ def test_promotion_that_compares_needs_validation_data_before_anything_is_traine
     trainer = make_trainer(directory=str(tmp_path), compile_arguments={"promotion": kns.Promotion(promote="if_better")})
     with pytest.raises(ValueError, match=r"compare students on validation data\. Received: validation_data=None"):
         fit(trainer)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_metric_to_watch_that_is_none_is_told_before_anything_is_trained(tmp_path):
+    promotion = kns.Promotion(monitor="val_acc")
+    trainer = make_trainer(directory=str(tmp_path), compile_arguments={"promotion": promotion})
+    with pytest.raises(ValueError, match=r"`monitor` must be one of \['val_.*'\]\. Received: monitor='val_acc'"):
+        fit(trainer, validation_data=TEST)
     assert not list(tmp_path.iterdir())
 
 
@@ -674,7 +677,7 @@ def test_methods_called_too_early_say_what_to_call_first():
         lambda: trainer.predict(TEST[0]),
         lambda: trainer.evaluate(TEST),
         lambda: trainer.export("x"),
-        trainer.summary,
+        lambda: trainer.save("x.keras"),
     ):
         with pytest.raises(ValueError, match=r"no trained model yet\. Call `fit_rounds`"):
             method()

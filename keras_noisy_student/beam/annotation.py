@@ -30,7 +30,7 @@ from keras_noisy_student.trainer import NoisyStudentTrainer
 from keras_noisy_student.workers import Worker
 
 
-def annotate(trainer: NoisyStudentTrainer, unlabeled: Any, *, options: PipelineOptions | None = None) -> PseudoLabels:
+def annotate(trainer: NoisyStudentTrainer, unlabeled: Any, *, options: "PipelineOptions | None" = None) -> PseudoLabels:
     """Has a Beam pipeline label the pool for the next round of a trainer, and returns when the store is finished.
 
     `fit_rounds` with one round more then finds the pool annotated. A pipeline that failed, and is started again, writes

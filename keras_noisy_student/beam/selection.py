@@ -30,7 +30,7 @@ State = tuple[SelectionPlan, Cutoffs]
 
 
 def select(
-    trainer: NoisyStudentTrainer, pseudo_labels: PseudoLabels, *, options: PipelineOptions | None = None
+    trainer: NoisyStudentTrainer, pseudo_labels: PseudoLabels, *, options: "PipelineOptions | None" = None
 ) -> Selection | None:
     """Has a Beam pipeline select for the next round of a trainer, which then takes the selection as it is.
 
@@ -97,7 +97,7 @@ class _Steps:
     def summarize(self, numbered: tuple[int, Rows]) -> tuple[int, PoolSummary]:
         """The summary of a shard."""
         shard, rows = numbered
-        threshold = self.rules.pseudo_labeling.confidence_threshold
+        threshold = self.rules.pseudo_labeling.threshold
         return shard, summarize(rows.columns, threshold=threshold, num_classes=self.rules.num_classes)
 
     def plan(self, summaries: Iterable[tuple[int, PoolSummary]]) -> State:

@@ -17,7 +17,8 @@ class ImageNoise(keras.layers.Layer):
     """Noises every image by its own key, so that neither the batch size nor parallelism changes a pixel.
 
     A subclass says what happens to one image: it defines `num_draws` and `for_size`. Such noise is written without a
-    thought of batches, keys, dtypes, the `training` flag or XLA, and can be one of the steps of `Compose`.
+    thought of batches, keys, dtypes, the `training` flag or XLA, and can be one of the steps of `Compose`. It is traced
+    once for each shape, whatever graphs it is called in: what is changed on the layer afterwards has no effect.
 
     Args:
         jit_compile: whether XLA compiles the noise, also where it compiles nothing around it. It gives the same pixels
@@ -100,20 +101,24 @@ class ImageNoise(keras.layers.Layer):
         keys = example_keys(
             noise_seed, self.seed_generator, batch_shape=images.shape[:-3], num_examples=tf.shape(levels)[0]
         )
-        if tf.executing_eagerly():
+        if tf.executing_eagerly() and len(levels) < _FEWEST_IMAGES_TO_COMPILE:
             noised = self._noised_eagerly(levels, keys)
         else:
-            noised = self._noised(levels, keys, jit_compile=self.jit_compile)
+            # Every round of a run calls it in a new graph; it is traced and compiled for the first of them only.
+            noised = self._in_graph(levels, keys, shape=tuple(levels.shape), jit_compile=self.jit_compile)
         return tf.cast(noised if is_batch else noised[0], images.dtype)
 
     def _noised_eagerly(self, images: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
         """In a graph all the same: op by op, an image of 224 x 224 pixels would take 25 ms."""
-        if len(images) >= _FEWEST_IMAGES_TO_COMPILE:
-            return self._in_graph(images, keys, jit_compile=self.jit_compile)
-        specs = tf.TensorSpec([None, *images.shape[1:]], images.dtype), tf.TensorSpec([None], keys.dtype)
-        return self._in_graph.get_concrete_function(*specs, jit_compile=False)(images, keys)
+        shape = (None, *images.shape[1:])
+        specs = tf.TensorSpec(shape, images.dtype), tf.TensorSpec([None], keys.dtype)
+        return self._in_graph.get_concrete_function(*specs, shape=shape, jit_compile=False)(images, keys)
 
-    def _noised(self, images: tf.Tensor, keys: tf.Tensor, *, jit_compile: bool) -> tf.Tensor:
+    def _noised(
+        self, images: tf.Tensor, keys: tf.Tensor, *, shape: tuple[int | None, ...], jit_compile: bool
+    ) -> tf.Tensor:
+        """The `shape` keeps graphs apart: TensorFlow would take the one of unknown sizes, which is slower, for all."""
+        images = tf.ensure_shape(images, shape)
         return map_images(
             self.for_size,
             images,

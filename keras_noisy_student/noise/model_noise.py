@@ -94,8 +94,27 @@ def set_model_noise(
     return [layer_noise for _, layer_noise in changes]
 
 
+def find_model_noise(model: keras.Model) -> list[LayerNoise]:
+    """The layers that `set_model_noise` sets, dropout first, with their rates as they are.
+
+    Example:
+        >>> [str(found) for found in find_model_noise(keras.Sequential([keras.layers.Dropout(0.1, name="dropout")]))]
+        ['dropout (dropout): drop rate 0.1 -> 0.1']
+    """
+    kinds: tuple[Kind, ...] = ("dropout", "stochastic depth")
+    return [
+        LayerNoise(layer.name, kind, _drop_rate(layer), _drop_rate(layer))
+        for kind in kinds
+        for layer in _of_kind(model, kind)
+    ]
+
+
+def _of_kind(model: keras.Model, kind: Kind) -> list[Any]:
+    return [layer for layer in _sublayers(model, set()) if _kind_of(layer) == kind]
+
+
 def _layers_of_kind(model: keras.Model, kind: Kind, argument: str, value: float) -> list[Any]:
-    layers = [layer for layer in _sublayers(model, set()) if _kind_of(layer) == kind]
+    layers = _of_kind(model, kind)
     if not layers:
         raise ValueError(
             f'`{argument}` cannot be set: model "{model.name}" has no {kind} layer. To resolve this, do one of the '

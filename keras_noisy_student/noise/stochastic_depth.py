@@ -7,6 +7,9 @@ from keras import ops
 
 from keras_noisy_student.argument_checks import ABOVE_0_TO_1, checked_seed
 
+ALMOST_OFF = 1e-6
+"""The drop rate of layers that `Noise` is to set: one that is built with a rate of 0 cannot drop later on."""
+
 
 @keras.saving.register_keras_serializable(package="keras_noisy_student")
 class StochasticDepth(keras.layers.Layer):

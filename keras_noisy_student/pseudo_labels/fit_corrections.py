@@ -8,12 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisy_student.pseudo_labels.calibration import expected_calibration_error
-from keras_noisy_student.pseudo_labels.corrected_labels import RowCorrection
 from keras_noisy_student.pseudo_labels.correction import Correction, Evidence, HeldOut
 from keras_noisy_student.pseudo_labels.fitted_corrections import FittedCorrections
 from keras_noisy_student.pseudo_labels.probability_map import ProbabilityMap
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
-from keras_noisy_student.pseudo_labels.targets import decode, encode
 from keras_noisy_student.pseudo_labels.teacher import Teacher
 from keras_noisy_student.tasks.task import Task
 
@@ -64,7 +62,7 @@ def annotate_held_out(teacher: Teacher, batches: tf.data.Dataset) -> HeldOut:
     """
 
     def annotate(x: Any, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return teacher.annotate(x).probabilities, y
+        return teacher.annotate(x).pseudo_label, y
 
     annotate_in_graph = tf.function(annotate).get_concrete_function(*batches.element_spec)
     annotated = [annotate_in_graph(x, y) for x, y in batches.prefetch(tf.data.AUTOTUNE)]
@@ -79,7 +77,7 @@ def annotate_held_out(teacher: Teacher, batches: tf.data.Dataset) -> HeldOut:
 
 
 def _as_stored(held_out: HeldOut, task: Task) -> HeldOut:
-    stored = decode(encode(tf.constant(held_out.probabilities)), task.num_classes)
+    stored = task.decode(task.encode(tf.constant(held_out.probabilities)))
     return held_out._replace(probabilities=stored.numpy())
 
 
@@ -98,9 +96,8 @@ def _pool_mean_after(before: ProbabilityMap, pseudo_labels: PseudoLabels | None,
             'A correction asks for the annotated pool, which online annotation never sees. Use annotate="stored", and '
             "set `needs_pool = True` in the class of the correction."
         )
-    correction = RowCorrection(before, task)
     sums = pseudo_labels.rows().map(
-        lambda row: tf.reduce_sum(correction(row).probabilities, axis=0), num_parallel_calls=tf.data.AUTOTUNE
+        lambda row: tf.reduce_sum(before(task.decode(row)), axis=0), num_parallel_calls=tf.data.AUTOTUNE
     )
     total: np.ndarray = sum(block.astype(np.float64) for block in sums.as_numpy_iterator()) / len(pseudo_labels)
     return total

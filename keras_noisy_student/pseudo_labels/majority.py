@@ -15,9 +15,11 @@ def warn_of_majority(selection: Selection, labels: np.ndarray) -> None:
 
     Args:
         selection: of the round.
-        labels: class ids of the labelled examples, `(examples,)`.
+        labels: class ids of the labelled examples, `(examples,)`; transcripts have no classes.
     """
     counts = selection.class_counts
+    if labels.ndim > 1:
+        return
     majority = int(np.argmax(counts))
     share = counts[majority] / counts.sum()
     labeled_share = float(np.mean(labels == majority))

@@ -2,16 +2,22 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
+
+import tensorflow as tf
 
 from keras_noisy_student.argument_checks import FROM_0_BELOW_1, POSITIVE, check_choice, is_integer
 from keras_noisy_student.pseudo_labels.averaging import ONE_TEACHER, TeacherAveraging
 from keras_noisy_student.pseudo_labels.correction import Correction
+from keras_noisy_student.pseudo_labels.labeling import Labeling, When
+from keras_noisy_student.pseudo_labels.probability_map import ProbabilityMap
+from keras_noisy_student.tasks.task import Annotation, Task
+from keras_noisy_student.tasks.transcription import Transcription
 
 
 @dataclasses.dataclass(frozen=True)
-class PseudoLabeling:
-    """How pseudo-labels are made and selected in one round.
+class PseudoLabeling(Labeling):
+    """How pseudo-labels are made and selected in one round, where they are classes.
 
     Args:
         labels: `"soft"` trains on the teacher's probabilities, `"hard"` on its most likely class.
@@ -44,9 +50,10 @@ class PseudoLabeling:
     temperature: float = 1.0
     confidence_threshold: float = 0.0
     examples_per_class: int | Literal["auto"] | None = None
-    annotate: Literal["stored", "kept", "online"] = "stored"
+    annotate: When = "stored"
     corrections: Sequence[Correction] = ()
     averaging: TeacherAveraging = ONE_TEACHER
+    threshold_name: ClassVar[str] = "confidence_threshold"
 
     def __post_init__(self) -> None:
         check_choice("labels", self.labels, ("soft", "hard"))
@@ -73,6 +80,30 @@ class PseudoLabeling:
                 f"examples_per_class={self.examples_per_class!r}."
             )
 
+    @property
+    def fitted(self) -> Sequence[Correction]:
+        """The corrections."""
+        return self.corrections
+
+    @property
+    def needs_validation(self) -> Sequence[str]:
+        """The names of those that ask for it."""
+        return [type(correction).__name__ for correction in self.corrections if correction.needs_validation]
+
+    def check_task(self, task: Task) -> None:
+        """Its pseudo-labels must be probabilities of classes."""
+        if isinstance(task, Transcription):
+            raise ValueError(
+                "The pseudo-labels of a `Transcription` are transcripts, which are selected by a `TranscriptLabeling`. "
+                f"Received: pseudo_labeling={self!r}. Pass `kns.TranscriptLabeling(...)`."
+            )
+
+    def target(self, annotation: Annotation) -> tf.Tensor:
+        """Class ids int32 `(batch,)`, or distributions float32 `(batch, num_classes)`."""
+        if self.labels == "hard":
+            return annotation.class_id
+        return soft_labels(annotation.pseudo_label, self.temperature)
+
     def _check_corrections(self) -> None:
         value = self.corrections
         if not isinstance(value, list | tuple) or not all(isinstance(item, Correction) for item in value):
@@ -98,3 +129,10 @@ class PseudoLabeling:
                 '`examples_per_class` must be a positive integer, "auto" or None. Received: '
                 f"examples_per_class={value!r}."
             )
+
+
+def soft_labels(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
+    """`p**(1 / temperature)`, renormalised: `softmax(z / temperature)` where `p = softmax(z)`."""
+    if temperature == 1:
+        return probabilities
+    return ProbabilityMap(power=1 / temperature)(probabilities)

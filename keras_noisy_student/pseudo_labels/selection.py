@@ -17,13 +17,15 @@ class Selection:
             Cannot be written to, since the counts would no longer be true: see `with_repeats`.
         class_counts: rows of each predicted class before selection, int64 `(num_classes,)`.
         selected_class_counts: copies of each class after selection, int64 `(num_classes,)`.
-        mean_confidence: of all rows.
+        mean_confidence: of all rows that are not refused.
+        num_refused: rows that are dropped whatever the threshold: transcripts that are too short or too long.
     """
 
     repeats: np.ndarray
     class_counts: np.ndarray
     selected_class_counts: np.ndarray
     mean_confidence: float
+    num_refused: int = 0
 
     def __post_init__(self) -> None:
         repeats = self.repeats.view()

@@ -6,8 +6,8 @@ import numpy as np
 
 from keras_noisy_student.pseudo_labels.balance import balance
 from keras_noisy_student.pseudo_labels.cutoffs import Cutoffs, is_taken
+from keras_noisy_student.pseudo_labels.labeling import Labeling
 from keras_noisy_student.pseudo_labels.pool_summary import PoolSummary
-from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.pseudo_labels.ranking import Ranking
 from keras_noisy_student.pseudo_labels.rows import Rows
 from keras_noisy_student.pseudo_labels.selection import Selection
@@ -32,12 +32,11 @@ class SelectionPlan:
     ranking: Ranking
 
     @classmethod
-    def of(cls, summary: PoolSummary, pseudo_labeling: PseudoLabeling, *, seed: int) -> "SelectionPlan":
+    def of(cls, summary: PoolSummary, labeling: Labeling, *, seed: int) -> "SelectionPlan":
         """Arguments and errors are those of `select`."""
-        threshold = pseudo_labeling.confidence_threshold
-        _check_keeps_some(summary, threshold)
-        copies, num_extra = balance(summary.kept_counts, pseudo_labeling.examples_per_class)
-        return cls(threshold, summary, copies, num_extra, Ranking(copies > 0, summary, seed=seed))
+        _check_keeps_some(summary, labeling)
+        copies, num_extra = balance(summary.kept_counts, labeling.examples_per_class)
+        return cls(labeling.threshold, summary, copies, num_extra, Ranking(copies > 0, summary, seed=seed))
 
     def ranked(self, rows: Rows) -> Rows:
         """The confident rows of the classes in which some, and not all, are used once more."""
@@ -58,13 +57,19 @@ class SelectionPlan:
             class_counts=self.summary.class_counts,
             selected_class_counts=self.summary.kept_counts * self.copies + self.num_extra,
             mean_confidence=self.summary.mean_score,
+            num_refused=self.summary.num_refused,
         )
 
 
-def _check_keeps_some(summary: PoolSummary, threshold: float) -> None:
+def _check_keeps_some(summary: PoolSummary, labeling: Labeling) -> None:
+    if summary.num_refused == summary.num_rows:
+        raise ValueError(
+            f"No pseudo-label can be kept: all {summary.num_rows} are {labeling.refused}. Change that limit, or "
+            "train a better teacher."
+        )
     if not summary.kept_counts.any():
         raise ValueError(
-            f"No pseudo-label is more confident than confidence_threshold={threshold}. The highest confidence among "
-            f"{summary.num_rows} annotated examples is {summary.highest_score:.4f}: lower the threshold below it, or "
-            "train a better teacher."
+            f"No pseudo-label is more confident than {labeling.threshold_name}={labeling.threshold}. The highest "
+            f"confidence among {summary.num_rows} annotated examples is {summary.highest_score:.4f}: lower the "
+            "threshold below it, or train a better teacher."
         )

@@ -1,7 +1,7 @@
 """One shard of the store: three files, of which the last says that it is finished.
 
 - `shard-00000-00000.columns.tfrecord`: what selection reads: fingerprint of the example, score, predicted class.
-- `shard-00000-00000.targets.tfrecord`: what training reads: the encoded targets (see `targets.py`).
+- `shard-00000-00000.targets.tfrecord`: what training reads: the pseudo-labels (see `Task.encode`).
 - `shard-00000-00000.json`: rows, dtypes and widths, and the checksums of the other two; written last.
 
 Each record of the first two holds a block of rows: a batch that the teacher labelled. The first number is that of the

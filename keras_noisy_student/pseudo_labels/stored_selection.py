@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
+from keras_noisy_student.pseudo_labels.labeling import Labeling
 from keras_noisy_student.pseudo_labels.selection import Selection
 from keras_noisy_student.pseudo_labels.store import PseudoLabels
 from keras_noisy_student.storage.checksums import DamagedFileError
@@ -28,20 +28,20 @@ from keras_noisy_student.storage.typed_fields import from_json
 class SelectionRules:
     """What a selection is made by, beside the annotated pool; see `select`."""
 
-    pseudo_labeling: PseudoLabeling
+    pseudo_labeling: Labeling
     num_classes: int
     seed: int
 
     def origin(self, pseudo_labels: PseudoLabels) -> str:
         """The checksum of all that the selection from a store depends on."""
         rules: list[Any] = [
-            float(self.pseudo_labeling.confidence_threshold),
+            self.pseudo_labeling.threshold,
             self.pseudo_labeling.examples_per_class,
             self.num_classes,
             self.seed,
         ]
         if pseudo_labels.correction is not None:
-            rules.append(dataclasses.asdict(pseudo_labels.correction.probability_map))
+            rules.append(pseudo_labels.correction.description())
         return sha256(json.dumps([pseudo_labels.digest, *rules], default=int).encode()).hexdigest()
 
 
@@ -58,6 +58,7 @@ def write_selection(directory: str, selection: Selection, *, origin: str, repeat
         class_counts=selection.class_counts.tolist(),
         selected_class_counts=selection.selected_class_counts.tolist(),
         mean_confidence=selection.mean_confidence,
+        num_refused=selection.num_refused,
     )
     write_json(_path(directory), dataclasses.asdict(stored))
 
@@ -81,6 +82,7 @@ def read_selection(pseudo_labels: PseudoLabels, rules: SelectionRules) -> Select
         class_counts=np.array(stored.class_counts, np.int64),
         selected_class_counts=np.array(stored.selected_class_counts, np.int64),
         mean_confidence=float(stored.mean_confidence),
+        num_refused=stored.num_refused,
     )
 
 
@@ -94,6 +96,7 @@ class _Stored:
         class_counts: see `Selection`.
         selected_class_counts: see `Selection`.
         mean_confidence: see `Selection`.
+        num_refused: see `Selection`.
     """
 
     origin: str
@@ -101,6 +104,7 @@ class _Stored:
     class_counts: list[int]
     selected_class_counts: list[int]
     mean_confidence: float
+    num_refused: int
 
 
 def _path(directory: str) -> str:

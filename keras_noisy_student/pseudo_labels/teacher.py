@@ -18,7 +18,7 @@ class Teacher:
 
     Args:
         networks: called with `training=False`.
-        task: turns their outputs into probabilities, a score and a class.
+        task: turns their outputs into annotations.
         views: see `TeacherAveraging`.
     """
 
@@ -33,7 +33,7 @@ class Teacher:
         annotations = [self.task.annotate(network(v, training=False)) for network in self._networks for v in views]
         if len(annotations) == 1:
             return annotations[0]
-        mean = tf.add_n([annotation.probabilities for annotation in annotations]) / len(annotations)
+        mean = tf.add_n([annotation.pseudo_label for annotation in annotations]) / len(annotations)
         return self.task.judge(mean)
 
     def _viewed(self, x: Any, view: View) -> Any:

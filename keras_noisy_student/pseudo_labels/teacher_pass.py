@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_noisy_student.pseudo_labels import targets
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
 from keras_noisy_student.pseudo_labels.teacher import Teacher
+from keras_noisy_student.tasks.task import Annotation
 from keras_noisy_student.workers import worker_of
 
 Annotated = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
@@ -51,7 +51,13 @@ class TeacherPass:
 
     def _annotate(self, x: Any) -> Annotated:
         annotation = self._teacher.annotate(x)
-        is_finite = tf.reduce_all(tf.math.is_finite(annotation.probabilities), axis=-1)
-        score = tf.where(is_finite, annotation.score, np.nan)
-        columns = {"fingerprint": fingerprint(x), "score": score, "class_id": annotation.class_id}
-        return columns, targets.encode(annotation.probabilities)
+        columns = {"fingerprint": fingerprint(x), "score": _score(annotation), "class_id": annotation.class_id}
+        return columns, self._teacher.task.encode(annotation.pseudo_label)
+
+
+def _score(annotation: Annotation) -> tf.Tensor:
+    """NaN where a probability is not finite: the largest of some numbers need not be NaN when one of them is."""
+    if not annotation.pseudo_label.dtype.is_floating:
+        return annotation.score
+    is_finite = tf.reduce_all(tf.math.is_finite(annotation.pseudo_label), axis=-1)
+    return tf.where(is_finite, annotation.score, np.nan)

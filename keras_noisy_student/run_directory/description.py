@@ -15,7 +15,10 @@ _PASSING = ("name", "build_config", "build_input_shape")
 
 
 def describe(value: Any) -> Any:
-    """A setting as JSON: data classes by their fields, Keras objects by their config, functions by their name."""
+    """A setting as JSON: data classes by their fields, Keras objects by their config, functions by their name.
+
+    An object with a method `description` says itself, as a dict, what tells it from another one.
+    """
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -25,6 +28,8 @@ def describe(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, keras.Layer | keras.Metric | keras.optimizers.Optimizer):
         return {"class": type(value).__name__, "config": describe(_config(value))}
+    if callable(getattr(value, "description", None)) and not isinstance(value, type):
+        return {"class": type(value).__name__, **value.description()}
     if isinstance(value, functools.partial):
         return describe({"function": value.func, "args": value.args, "keywords": value.keywords})
     if isinstance(value, Mapping):

@@ -9,6 +9,7 @@ round_00/student.weights.h5     the weights it ended with (averaged, if the opti
 round_00/record.json            its record; written last, so that a round with one is finished
 round_01/pseudo_labels/         the store of its teacher's annotations
 round_01/corrections.json       what the corrections of its pseudo-labels were fitted to be
+report.html                     what people look at
 """
 
 import contextlib
@@ -111,6 +112,16 @@ class RunDirectory:
     def corrections_path(self, index: int) -> str:
         """Where the fitted corrections of a round go."""
         return posixpath.join(self._round(index), "corrections.json")
+
+    @property
+    def report_path(self) -> str:
+        """Where the report goes."""
+        return self._path("report.html")
+
+    def settings(self, index: int | None = None) -> dict[str, Any]:
+        """The settings that the run, or a round of it, was claimed for; none of a teacher that came trained."""
+        path = self._path("run.json") if index is None else self._path(round_name(index), "settings.json")
+        return dict(read_json(path)) if tf.io.gfile.exists(path) else {}
 
     def is_finished(self, index: int) -> bool:
         """Whether the round was trained and recorded."""

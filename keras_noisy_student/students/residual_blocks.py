@@ -4,10 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_noisy_student.noise.stochastic_depth import StochasticDepth
-
-ALMOST_OFF = 1e-6
-"""The drop rate of layers that `Noise` is to set: one that is built with a rate of 0 cannot drop later on."""
+from keras_noisy_student.noise.stochastic_depth import ALMOST_OFF, StochasticDepth
 
 
 class ResidualBlocks:

@@ -3,7 +3,8 @@
 import keras
 
 from keras_noisy_student.argument_checks import FROM_0_BELOW_1, check_count, is_integer, is_number
-from keras_noisy_student.students.residual_blocks import ALMOST_OFF, ResidualBlocks
+from keras_noisy_student.noise.stochastic_depth import ALMOST_OFF
+from keras_noisy_student.students.residual_blocks import ResidualBlocks
 
 _STAGE_WIDTHS = (16, 32, 64)
 _SMALLEST_IMAGE_SIZE = 8

@@ -1,6 +1,7 @@
 """`Classification`: one class per example, be it an image, a clip or a sequence of features."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -25,9 +26,11 @@ class Classification(Task):
         from_logits: whether the network returns logits; by default it returns probabilities (ends in a softmax).
         label_smoothing: in [0, 1), spread evenly over the classes. Touches labelled examples and hard pseudo-labels
             only: soft pseudo-labels are not smoothed.
+        class_names: what the classes are called where people read them, one name for each class id; the served model
+            returns them too.
 
     Raises:
-        ValueError: for a value out of range.
+        ValueError: for a value out of range, and for names that are not `num_classes` different strings.
 
     Example:
         >>> task = Classification(num_classes=3)
@@ -38,10 +41,13 @@ class Classification(Task):
     num_classes: int
     from_logits: bool = False
     label_smoothing: float = 0.0
+    class_names: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         check_count("num_classes", self.num_classes, at_least=2)
         FROM_0_BELOW_1.check("label_smoothing", self.label_smoothing)
+        if self.class_names is not None:
+            object.__setattr__(self, "class_names", _checked_names(self.class_names, self.num_classes))
 
     def check_labels(self, labels: np.ndarray) -> None:
         """Labels must be integer ids in `[0, num_classes)`."""
@@ -96,18 +102,18 @@ class Classification(Task):
                 f"{values.min():.3g}. End the network in a softmax, or use Classification(..., from_logits=True)."
             )
 
-    def check_teacher(self, labels: np.ndarray, class_ids: np.ndarray) -> None:
+    def check_teacher(self, labels: np.ndarray, answers: np.ndarray) -> None:
         """The mean recall over the classes must be above `1 / num_classes`, what any constant answer reaches."""
         examples = np.bincount(labels, minlength=self.num_classes)
-        hits = np.bincount(labels[labels == class_ids], minlength=self.num_classes)
+        hits = np.bincount(labels[labels == answers], minlength=self.num_classes)
         recalls = hits[examples > 0] / examples[examples > 0]
         recall, chance = float(np.mean(recalls)), 1 / len(recalls)
         if recall <= chance:
-            answers = np.bincount(class_ids, minlength=self.num_classes)
+            counts = np.bincount(answers, minlength=self.num_classes)
             raise ValueError(
                 f"The teacher is no better than chance on the labelled examples: mean recall {recall:.3f} over the "
-                f"classes, chance {chance:.3f}; {answers.max() / len(labels):.0%} of its answers are class "
-                f"{answers.argmax()}. Its pseudo-labels would be noise. Train it longer; check the learning rate, the "
+                f"classes, chance {chance:.3f}; {counts.max() / len(labels):.0%} of its answers are class "
+                f"{counts.argmax()}. Its pseudo-labels would be noise. Train it longer; check the learning rate, the "
                 "labels and the range of the inputs (does the network scale uint8 itself?). In a short run averages "
                 "lag behind: set `momentum=0.9` in batch normalization, and a smaller `ema_momentum` if the optimizer "
                 "uses EMA."
@@ -145,9 +151,18 @@ class Classification(Task):
         return self.judge(self._probabilities(outputs))
 
     def serve(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`probabilities` float32 `(batch, num_classes)` and `class_ids` int32 `(batch,)`."""
+        """`probabilities` float32 `(batch, num_classes)`, `class_ids` int32 `(batch,)`; where classes have names, too,
+        `class_names`, strings `(batch,)`.
+        """
         annotation = self.annotate(outputs)
-        return {"probabilities": annotation.probabilities, "class_ids": annotation.class_id}
+        served = {"probabilities": annotation.pseudo_label, "class_ids": annotation.class_id}
+        if self.class_names is not None:
+            served["class_names"] = tf.gather(tf.constant(self.class_names), annotation.class_id)
+        return served
+
+    def served_names(self) -> dict[str, list[str]]:
+        """`class_names`, that of each class id, where classes have names."""
+        return {} if self.class_names is None else {"class_names": list(self.class_names)}
 
     def metrics(self) -> list[Any]:
         """Accuracy."""
@@ -156,6 +171,18 @@ class Classification(Task):
     def _probabilities(self, outputs: tf.Tensor) -> tf.Tensor:
         outputs = tf.cast(outputs, tf.float32)
         return tf.nn.softmax(outputs) if self.from_logits else outputs
+
+
+def _checked_names(class_names: Any, num_classes: int) -> tuple[str, ...]:
+    is_sequence = isinstance(class_names, Sequence) or np.ndim(class_names) == 1
+    names = tuple(class_names) if is_sequence and not isinstance(class_names, str) else ()
+    are_strings = all(isinstance(name, str) for name in names)
+    if not are_strings or len(names) != num_classes or len(set(names)) != num_classes:
+        raise ValueError(
+            f"`class_names` must be {num_classes} different strings, one for each class of num_classes={num_classes}. "
+            f"Received: class_names={class_names!r}. Name every class, in the order of the class ids."
+        )
+    return tuple(map(str, names))
 
 
 def _describe(outputs: Any) -> str:

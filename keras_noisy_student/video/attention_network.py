@@ -6,8 +6,7 @@ import keras
 
 from keras_noisy_student.argument_checks import check_count
 from keras_noisy_student.noise.segment_sampling import SegmentSampling
-from keras_noisy_student.noise.stochastic_depth import StochasticDepth
-from keras_noisy_student.students.residual_blocks import ALMOST_OFF
+from keras_noisy_student.noise.stochastic_depth import ALMOST_OFF, StochasticDepth
 from keras_noisy_student.video.frame_encoder import BLOCKS, frame_encoder
 from keras_noisy_student.video.frame_size import height_and_width
 from keras_noisy_student.video.per_frame import PerFrame

@@ -1,4 +1,5 @@
 import copy
+import functools
 
 import numpy as np
 import pytest
@@ -55,8 +56,40 @@ def test_graphs_of_any_kind_give_the_same_pixels(num, outer_jit_compile, batch_s
     size = None if batch_size is None else num
     signature = [tf.TensorSpec([size, 5, 7, 3], tf.uint8), tf.TensorSpec([size], tf.int64)]
     call = tf.function(lambda images, keys: layer(images, noise_seed=keys), signature, jit_compile=outer_jit_compile)
-    expected = RandAugment(jit_compile=False)(images, noise_seed=keys)
-    np.testing.assert_array_equal(call(images, keys), expected)
+    np.testing.assert_array_equal(call(images, keys), _rand_augmented(num))
+
+
+@functools.cache
+def _rand_augmented(num):
+    return RandAugment(jit_compile=False)(_images(num), noise_seed=tf.range(num, dtype=tf.int64)).numpy()
+
+
+def _batches(num, *, drop_remainder):
+    keys = tf.range(num, dtype=tf.int64)
+    return tf.data.Dataset.from_tensor_slices((_images(num), keys)).batch(num, drop_remainder=drop_remainder)
+
+
+def test_it_is_traced_once_for_all_graphs_of_a_shape():
+    class Counted(Shift):
+        num_traces = 0
+
+        def for_size(self, height, width):
+            self.num_traces += 1
+            return super().for_size(height, width)
+
+    layer = Counted()
+    for drop_remainder, num_traces in [(False, 1), (True, 2), (False, 2), (True, 2)]:
+        batches = _batches(4, drop_remainder=drop_remainder)
+        (noised,) = batches.map(lambda images, keys: layer(images, noise_seed=keys))
+        np.testing.assert_array_equal(noised[3], _shift_slowly(_images(4)[3], 3))
+        assert layer.num_traces == num_traces
+
+
+def test_a_known_batch_size_is_known_behind_it_whatever_was_traced_before():
+    layer = Shift()
+    for drop_remainder in (False, True):
+        batches = _batches(4, drop_remainder=drop_remainder).map(lambda images, keys: layer(images, noise_seed=keys))
+        assert batches.element_spec.shape == (4 if drop_remainder else None, 7, 9, 3)
 
 
 def test_a_partial_last_batch_gets_the_pixels_of_any_other():

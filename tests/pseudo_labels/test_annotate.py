@@ -6,10 +6,10 @@ import tensorflow as tf
 from keras_noisy_student.pseudo_labels.annotate import annotate
 from keras_noisy_student.pseudo_labels.fingerprint import fingerprint
 from keras_noisy_student.pseudo_labels.store_writer import StoreWriter
-from keras_noisy_student.pseudo_labels.targets import decode
 from keras_noisy_student.pseudo_labels.teacher import Teacher
 from keras_noisy_student.sources.given_source import as_source
 from keras_noisy_student.tasks.classification import Classification
+from keras_noisy_student.tasks.stored_probabilities import decode
 from tests.toy_data import NUM_CLASSES, NUM_FEATURES, all_columns, features, network
 
 NUM_ROWS = 7

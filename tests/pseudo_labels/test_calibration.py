@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_noisy_student.pseudo_labels.calibration import expected_calibration_error
+from keras_noisy_student.pseudo_labels.calibration import calibration_bins, expected_calibration_error
 
 
 def reference(confidence, is_correct, num_bins):
@@ -28,6 +28,22 @@ def test_equals_the_definition(num_bins, num_examples):
     is_correct = rng.uniform(size=num_examples) < confidence**2
     error = expected_calibration_error(confidence, is_correct, num_bins=num_bins)
     assert error == pytest.approx(reference(confidence, is_correct, num_bins))
+
+
+@pytest.mark.parametrize("num_bins", [1, 4, 15])
+def test_bins_are_those_of_a_loop(num_bins):
+    rng = np.random.default_rng(1)
+    confidence, is_correct = rng.uniform(0.3, 1, 60), rng.uniform(size=60) < 0.6
+    bins = calibration_bins(confidence, is_correct, num_bins=num_bins)
+    for m in range(num_bins):
+        in_bin = (m / num_bins < confidence) & (confidence <= (m + 1) / num_bins)
+        assert bins.counts[m] == in_bin.sum()
+        if in_bin.any():
+            assert bins.mean_confidence[m] == pytest.approx(confidence[in_bin].mean())
+            assert bins.accuracy[m] == pytest.approx(is_correct[in_bin].mean())
+        else:
+            assert np.isnan(bins.mean_confidence[m])
+            assert np.isnan(bins.accuracy[m])
 
 
 def test_there_are_15_bins_by_default():

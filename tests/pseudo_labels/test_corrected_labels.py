@@ -3,11 +3,11 @@ import pytest
 import tensorflow as tf
 
 from keras_noisy_student.pseudo_labels import corrected_labels
-from keras_noisy_student.pseudo_labels.corrected_labels import CorrectedColumns, RowCorrection
+from keras_noisy_student.pseudo_labels.corrected_labels import CorrectedColumns, ProbabilityCorrection
 from keras_noisy_student.pseudo_labels.probability_map import ProbabilityMap
 from keras_noisy_student.pseudo_labels.shard import COLUMNS
-from keras_noisy_student.pseudo_labels.targets import encode
 from keras_noisy_student.tasks.classification import Classification
+from keras_noisy_student.tasks.stored_probabilities import encode
 from tests.toy_data import distributions
 
 
@@ -27,7 +27,7 @@ def test_columns_are_those_of_the_corrected_probabilities(num_classes, rows_at_o
     monkeypatch.setattr(corrected_labels, "_ROWS_AT_ONCE", rows_at_once)
     probabilities = distributions(11, num_classes)
     log_weights = np.linspace(-3, 3, num_classes)
-    correction = RowCorrection(ProbabilityMap(0.5, log_weights.tolist()), Classification(num_classes))
+    correction = ProbabilityCorrection(ProbabilityMap(0.5, log_weights.tolist()), Classification(num_classes))
     columns = CorrectedColumns(stored_rows(probabilities, block=3), correction)
     expected = probabilities.astype("float64") ** 0.5 * np.exp(log_weights)
     expected /= expected.sum(axis=-1, keepdims=True)
@@ -47,6 +47,6 @@ def test_classes_that_the_store_holds_together_are_corrected_each_by_its_own_wei
     probabilities[0, 7] = 0.5
     log_weights = np.zeros(100)
     log_weights[99] = 10
-    correction = RowCorrection(ProbabilityMap(log_weights=log_weights.tolist()), Classification(100))
+    correction = ProbabilityCorrection(ProbabilityMap(log_weights=log_weights.tolist()), Classification(100))
     (block,) = CorrectedColumns(stored_rows(probabilities, block=1), correction)
     assert block["class_id"][0] == 99

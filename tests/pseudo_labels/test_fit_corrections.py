@@ -6,10 +6,10 @@ from keras_noisy_student.pseudo_labels.correction import Correction, HeldOut
 from keras_noisy_student.pseudo_labels.distribution_alignment import DistributionAlignment
 from keras_noisy_student.pseudo_labels.fit_corrections import annotate_held_out, fit_corrections
 from keras_noisy_student.pseudo_labels.probability_map import ProbabilityMap
-from keras_noisy_student.pseudo_labels.targets import encode
 from keras_noisy_student.pseudo_labels.teacher import Teacher
 from keras_noisy_student.pseudo_labels.temperature_scaling import TemperatureScaling
 from keras_noisy_student.tasks.classification import Classification
+from keras_noisy_student.tasks.stored_probabilities import encode
 from tests.pseudo_labels.test_calibration import reference as calibration_error
 from tests.pseudo_labels.test_probability_map import reference as mapped
 from tests.pseudo_labels.test_temperature_scaling import negative_log_likelihood, overconfident

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_noisy_student.pseudo_labels.corrected_labels import ProbabilityCorrection
 from keras_noisy_student.pseudo_labels.online import OnlineTeacher
 from keras_noisy_student.pseudo_labels.probability_map import ProbabilityMap
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
@@ -55,7 +56,8 @@ def test_a_correction_changes_targets_and_weights(choice):
     threshold = float(np.median(corrected.max(axis=-1)))
     rules = PseudoLabeling(choice, confidence_threshold=threshold, annotate="online")
     teacher = Teacher([teacher_network], Classification(NUM_CLASSES))
-    targets, weights = OnlineTeacher(teacher, rules, correction=lambda: ProbabilityMap(0.5, log_weights))(x)
+    correction = ProbabilityCorrection(ProbabilityMap(0.5, log_weights), teacher.task)
+    targets, weights = OnlineTeacher(teacher, rules, correction=lambda: correction)(x)
     if choice == "soft":
         np.testing.assert_allclose(targets, corrected, rtol=1e-5)
     else:

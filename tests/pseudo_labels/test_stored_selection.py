@@ -3,7 +3,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from keras_noisy_student.pseudo_labels.corrected_labels import RowCorrection
+from keras_noisy_student.pseudo_labels.corrected_labels import ProbabilityCorrection
 from keras_noisy_student.pseudo_labels.probability_map import ProbabilityMap
 from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
 from keras_noisy_student.pseudo_labels.select import select
@@ -15,9 +15,9 @@ from keras_noisy_student.pseudo_labels.stored_selection import (
     write_repeats,
     write_selection,
 )
-from keras_noisy_student.pseudo_labels.targets import encode
 from keras_noisy_student.storage.checksums import DamagedFileError
 from keras_noisy_student.tasks.classification import Classification
+from keras_noisy_student.tasks.stored_probabilities import encode
 from tests.damage import flip
 from tests.toy_data import NUM_CLASSES, columns, distributions
 
@@ -38,7 +38,11 @@ def stored(tmp_path):
 
 
 def seen_through(stored, correction):
-    return stored if correction is None else stored.corrected(RowCorrection(correction, Classification(NUM_CLASSES)))
+    return (
+        stored
+        if correction is None
+        else stored.corrected(ProbabilityCorrection(correction, Classification(NUM_CLASSES)))
+    )
 
 
 @pytest.mark.parametrize("made_by", CORRECTIONS)

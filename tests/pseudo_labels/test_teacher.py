@@ -11,7 +11,7 @@ from tests.toy_data import NUM_CLASSES, NUM_FEATURES, features, network
 def test_one_network_says_what_its_task_reads_from_it():
     alone, x = network(dropout_rate=0.9), features(5)
     annotation = Teacher([alone], Classification(NUM_CLASSES)).annotate(x)
-    np.testing.assert_array_equal(annotation.probabilities, alone(x, training=False))
+    np.testing.assert_array_equal(annotation.pseudo_label, alone(x, training=False))
 
 
 @pytest.mark.parametrize("from_logits", [False, True])
@@ -26,7 +26,7 @@ def test_probabilities_are_the_mean_over_networks_and_views(from_logits):
             outputs = each(scale * x, training=False)
             expected += (tf.nn.softmax(outputs) if from_logits else outputs).numpy() / 6
     annotation = Teacher(networks, Classification(NUM_CLASSES, from_logits=from_logits), views=views).annotate(x)
-    np.testing.assert_allclose(annotation.probabilities, expected, rtol=1e-5)
+    np.testing.assert_allclose(annotation.pseudo_label, expected, rtol=1e-5)
     np.testing.assert_allclose(annotation.score, expected.max(axis=-1), rtol=1e-5)
     np.testing.assert_array_equal(annotation.class_id, expected.argmax(axis=-1))
 
@@ -42,7 +42,7 @@ def test_views_may_have_branches_and_take_dicts_where_graphs_are_made_without_au
     teacher = Teacher([sums], Classification(NUM_CLASSES), views=[brighter])
     x = {"left": tf.abs(features(5)), "right": tf.constant(features(5, seed=1))}
     annotate = tf.function(teacher.annotate, autograph=False)
-    np.testing.assert_allclose(annotate(x).probabilities, sums({"left": x["left"] + 1, "right": x["right"]}), rtol=1e-5)
+    np.testing.assert_allclose(annotate(x).pseudo_label, sums({"left": x["left"] + 1, "right": x["right"]}), rtol=1e-5)
 
 
 def test_a_view_that_loses_examples_is_found_in_the_graph():

@@ -88,8 +88,8 @@ def test_agreement_is_1_where_the_most_likely_class_is_that_of_the_target(from_l
 def test_annotates_with_probabilities_the_largest_of_them_and_its_class(from_logits, dtype):
     annotation = Classification(3, from_logits=from_logits).annotate(_outputs(from_logits, dtype))
     tolerance = {"rtol": 1e-5} if dtype == "float32" else {"atol": 2e-3}
-    np.testing.assert_allclose(annotation.probabilities, _softmax(LOGITS), **tolerance)
-    np.testing.assert_array_equal(annotation.score, annotation.probabilities.numpy().max(axis=-1))
+    np.testing.assert_allclose(annotation.pseudo_label, _softmax(LOGITS), **tolerance)
+    np.testing.assert_array_equal(annotation.score, annotation.pseudo_label.numpy().max(axis=-1))
     np.testing.assert_array_equal(annotation.class_id, LOGITS.argmax(axis=-1))
     assert [tensor.dtype for tensor in annotation] == [tf.float32, tf.float32, tf.int32]
 
@@ -100,6 +100,22 @@ def test_serves_probabilities_and_class_ids(from_logits):
     assert set(served) == {"probabilities", "class_ids"}
     np.testing.assert_allclose(served["probabilities"], _softmax(LOGITS), rtol=1e-5)
     np.testing.assert_array_equal(served["class_ids"], LOGITS.argmax(axis=-1))
+
+
+@pytest.mark.parametrize("class_names", [["cat", "dog", "owl"], np.array(["cat", "dog", "owl"])])
+def test_serves_the_names_of_classes_that_have_some(class_names):
+    served = Classification(3, class_names=class_names).serve(tf.one_hot([2, 0], 3))
+    assert served["class_names"].numpy().tolist() == [b"owl", b"cat"]
+
+
+@pytest.mark.parametrize(
+    "class_names",
+    ["cat", ["cat", "dog"], ["cat", "dog", "dog"], [0, 1, 2], [[1, [2]], "a"], 3, {"cat": 0}],
+)
+def test_refuses_names_that_do_not_fit_the_classes(class_names):
+    message = "`class_names` must be 3 different strings, one for each class of num_classes=3. Received: class_names="
+    with pytest.raises(ValueError, match=re.escape(f"{message}{class_names!r}")):
+        Classification(3, class_names=class_names)
 
 
 def test_is_a_task_whose_metric_is_the_accuracy():

@@ -64,7 +64,7 @@ def test_the_student_had_the_noise_of_the_round(finished):
 
 
 def test_the_student_is_served_without_noise_and_shows_its_attention(finished, tmp_path):
-    finished.export(str(tmp_path / "served"))
+    finished.export(str(tmp_path / "served"), verify=False)
     served = tf.saved_model.load(str(tmp_path / "served"))
     expected = finished.predict(POOL, verbose=0)
     np.testing.assert_allclose(served.serve(POOL)["probabilities"], expected, rtol=1e-4, atol=1e-6)

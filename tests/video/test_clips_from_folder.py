@@ -86,7 +86,7 @@ def test_labels_from_a_csv_file(directory, table):
 
 def test_they_are_data_for_fit_rounds(directory):
     folder = kns.video.clips_from_folder(directory, **SETTINGS, labels="folders")
-    labeled = labeled_source((folder.clips, folder.labels), name="labeled")
+    labeled = labeled_source((folder.clips, folder.labels), kns.Classification(2), name="labeled")
     same_examples_source(folder.clips, labeled.element_spec[0], name="unlabeled")
 
 

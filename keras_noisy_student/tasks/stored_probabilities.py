@@ -1,20 +1,16 @@
-"""The teacher's probabilities as targets: how they are stored, and how they become soft or hard labels.
+"""Probabilities as the store keeps them: float16 logarithms, which a temperature above 1 can bring back when small.
 
-Stored are float16 logarithms, which keep small probabilities too: a temperature above 1 brings them back. Up to 64
-classes all of them; above, those of the 64 most likely classes, these classes, and the mean probability of the others.
+Up to 64 classes all of them; above, those of the 64 most likely classes, these classes, and the mean of the others.
 """
 
 from collections.abc import Mapping
 
 import tensorflow as tf
 
-from keras_noisy_student.pseudo_labels.probability_map import ProbabilityMap
-from keras_noisy_student.pseudo_labels.pseudo_labeling import PseudoLabeling
-from keras_noisy_student.tasks.task import Annotation
-
 MAX_STORED_CLASSES = 64
 
 Encoded = dict[str, tf.Tensor]
+"""Tensors `(batch, width)` by name."""
 
 
 def encode(probabilities: tf.Tensor) -> Encoded:
@@ -39,27 +35,6 @@ def decode(encoded: Mapping[str, tf.Tensor], num_classes: int) -> tf.Tensor:
     places = tf.stack([rows, encoded["classes"]], axis=-1)
     rest = tf.repeat(encoded["mean_of_rest"], num_classes, axis=1)
     return _normalize(tf.tensor_scatter_nd_update(rest, places, probabilities))
-
-
-def training_targets(row: Mapping[str, tf.Tensor], pseudo_labeling: PseudoLabeling, num_classes: int) -> tf.Tensor:
-    """Rows of the store as targets: int32 class ids `(batch,)`, or float32 distributions `(batch, num_classes)`."""
-    if pseudo_labeling.labels == "hard":
-        return tf.squeeze(row["class_id"], axis=-1)
-    return soft_labels(decode(row, num_classes), pseudo_labeling.temperature)
-
-
-def annotated_targets(annotation: Annotation, pseudo_labeling: PseudoLabeling) -> tf.Tensor:
-    """An annotation as targets: int32 class ids `(batch,)`, or float32 distributions `(batch, num_classes)`."""
-    if pseudo_labeling.labels == "hard":
-        return annotation.class_id
-    return soft_labels(annotation.probabilities, pseudo_labeling.temperature)
-
-
-def soft_labels(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
-    """`p**(1 / temperature)`, renormalised: `softmax(z / temperature)` where `p = softmax(z)`."""
-    if temperature == 1:
-        return probabilities
-    return ProbabilityMap(power=1 / temperature)(probabilities)
 
 
 def _normalize(probabilities: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,1 @@
+"""Serving: a network as a file that needs neither this package nor Keras to run."""
