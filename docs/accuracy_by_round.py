@@ -16,6 +16,13 @@ HERE = pathlib.Path(__file__).parent
 INK, PALE, STUDENTS = "#1f2933", "#9aa5b1", "#c2410c"
 LOOP = "teacher and students: mean and each seed"
 BASELINE = "supervised, noised, as many steps: mean and range"
+STYLE = {
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "font.size": 11,
+    "svg.hashsalt": "the same file for the same figures",
+    "text.color": INK,
+}
 
 
 def accuracies(text, section):
@@ -44,14 +51,13 @@ def draw(axes, title, rows):
 def main(path):
     """Draws both data sets side by side."""
     text = (HERE / "results.md").read_text()
-    matplotlib.rcParams.update({"text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "font.size": 11})
-    matplotlib.rcParams["svg.hashsalt"] = "the same file for the same figures"
-    figure, panels = pyplot.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
-    for axes, title in zip(panels, ("Digits, 50 labels", "CIFAR-10, 1,000 labels"), strict=True):
-        draw(axes, title, accuracies(text, title))
-    panels[0].set_ylabel("test accuracy, %")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    figure.savefig(path, metadata={"Date": None})
+    with matplotlib.rc_context(STYLE):
+        figure, panels = pyplot.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
+        for axes, title in zip(panels, ("Digits, 50 labels", "CIFAR-10, 1,000 labels"), strict=True):
+            draw(axes, title, accuracies(text, title))
+        panels[0].set_ylabel("test accuracy, %")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+        figure.savefig(path, metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -161,8 +161,10 @@ def test_the_picture_is_drawn_from_the_tables(tmp_path, monkeypatch):
         for mean, seeds in rows.values():
             assert len(seeds) == num_seeds
             assert mean == pytest.approx(np.mean(seeds), abs=0.1)
+    settings = matplotlib.rcParams.copy()
     accuracy_by_round.main(tmp_path / "picture.svg")
     assert b"<svg" in (tmp_path / "picture.svg").read_bytes()
+    assert matplotlib.rcParams == settings
 
 
 def _blocks(path):

@@ -13,6 +13,8 @@ from keras_noisy_student.noise.random_op import OPS
 
 _INCHES_PER_IMAGE = 1.0
 _INCHES_FOR_LABELS = 1.2
+# Whatever `font.size` says: the room for the labels does not grow with it.
+_LABEL_POINTS = 10
 
 
 def show(
@@ -64,9 +66,9 @@ def show(
         for axes, augmentation in zip(axes_of_op, augmentations_of_op, strict=True):
             _draw(axes, _noised(augmentation, levels, seed))
     for axes, op in zip(grid[:, 0], ops, strict=True):
-        axes.set_ylabel(op, rotation="horizontal", horizontalalignment="right", verticalalignment="center")
+        axes.set_ylabel(op, fontsize=_LABEL_POINTS, rotation="horizontal", ha="right", va="center")
     for axes, magnitude in zip(grid[0], magnitudes, strict=True):
-        axes.set_title(f"magnitude {magnitude:g}", fontsize="medium")
+        axes.set_title(f"magnitude {magnitude:g}", fontsize=_LABEL_POINTS)
     return figure
 
 

@@ -53,9 +53,11 @@ def test_grey_levels_are_not_stretched_to_black_and_white():
     assert (drawn.get_clim(), drawn.get_cmap().name) == ((0, 255), "gray")
 
 
-def test_no_label_is_cut_off():
-    figure = kns.noise.show(_image())
-    figure.draw_without_rendering()
+@pytest.mark.parametrize("font_size", [10, 20])
+def test_no_label_is_cut_off(font_size):
+    with matplotlib.rc_context({"font.size": font_size}):
+        figure = kns.noise.show(_image())
+        figure.draw_without_rendering()
     width, height = figure.canvas.get_width_height()
     for axes in figure.axes:
         for text in (axes.yaxis.label, axes.title):
