@@ -34,7 +34,7 @@ def check_annotation(settings: RoundSettings, data: RunData, *, teacher: keras.M
             f"in round {settings.index}. Pass `validation_data` to `fit_rounds`, or leave it out of `pseudo_labeling`."
         )
     for view in labeling.averaging.views:
-        check_network(teacher, _viewed(data.first_examples(), view), task)
+        check_network(teacher, _viewed(data.first_examples, view), task)
 
 
 def check_audit(rounds: Sequence[RoundSettings], data: RunData) -> None:

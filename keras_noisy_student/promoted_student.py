@@ -33,7 +33,7 @@ class PromotedStudent:
         """Takes the student, and of what it was trained on the spec and the first examples."""
         self._teacher = student
         self._element_spec = data.element_spec
-        self._first_examples = data.first_examples()
+        self._first_examples = data.first_examples
 
     @property
     def teacher(self) -> NoisyStudent:

@@ -62,7 +62,7 @@ class RoundSteps(ReportStep):
     def make_student(self, teacher: NoisyStudent | None, data: RunData, settings: RoundSettings) -> NoisyStudent:
         """Builds the network of a round, checks it and wraps it, compiled, with its noise."""
         teacher_network = None if teacher is None else teacher.network
-        network = self._students.network(settings.index, examples=data.first_examples(), teacher=teacher_network)
+        network = self._students.network(settings.index, examples=data.first_examples, teacher=teacher_network)
         online_teacher = None
         if teacher is not None and settings.pseudo_labeling.annotate == "online":
             online_teacher = self._online_teacher(teacher, settings)

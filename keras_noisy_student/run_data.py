@@ -1,6 +1,7 @@
 """The data of one run, checked."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterator
 from typing import Any
@@ -60,8 +61,9 @@ class RunData:
         """The spec of one `x`."""
         return self.labeled.element_spec[0]
 
+    @functools.cached_property
     def first_examples(self) -> Any:
-        """A small batch of labelled `x`."""
+        """A small batch of labelled `x`, to call networks on."""
         x, _ = next(iter(self.labeled.batches(8)))
         return x
 

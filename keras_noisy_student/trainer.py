@@ -438,7 +438,7 @@ class NoisyStudentTrainer(RoundSteps):
         return self.promote(student, teacher, data, settings), record
 
     def _start_from_given_teacher(self, data: RunData, settings: RoundSettings) -> tuple[NoisyStudent, RoundRecord]:
-        check_network(self._given_teacher, data.first_examples(), self.task)
+        check_network(self._given_teacher, data.first_examples, self.task)
         teacher = self.promote(self._students.wrap(self._given_teacher, settings.index), None, data, settings)
         metrics = self._validate(teacher, data)
         record = RoundRecord(0, teacher.network.count_params(), metrics=metrics, epochs={})
@@ -455,7 +455,7 @@ class NoisyStudentTrainer(RoundSteps):
 
     def _check_students(self, data: RunData, rounds: Sequence[RoundSettings]) -> None:
         """Builds every student once, so that one that does not fit is found before the first is trained."""
-        teacher, examples = self._given_teacher, data.first_examples()
+        teacher, examples = self._given_teacher, data.first_examples
         self._summaries = [] if teacher is None else [RoundSummary.of_given_teacher(teacher)]
         for settings in rounds:
             check_parts_divide(settings, self._strategy.num_replicas_in_sync)

@@ -29,7 +29,8 @@ def test_good_data_is_wrapped(kind):
     data = _check(_as(kind, (X, Y)), _as(kind, POOL), _as(kind, (X[:4], Y[:4])))
     np.testing.assert_array_equal(data.labels, Y)
     assert data.element_spec == tf.TensorSpec(NUM_FEATURES)
-    np.testing.assert_array_equal(data.first_examples(), X[:8])
+    np.testing.assert_array_equal(data.first_examples, X[:8])
+    assert data.first_examples is data.first_examples, "read again"
     np.testing.assert_array_equal(np.concatenate(list(data.pool.batches(2))), POOL)
     assert [len(y) for _, y in data.validation_batches(3)] == [3, 1]
 
