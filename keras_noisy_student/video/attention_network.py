@@ -1,15 +1,16 @@
 """`attention_network`: a network of clips that weighs their frames."""
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
-from keras_noisy_student.argument_checks import check_count
+from keras_noisy_student.argument_checks import check_choice, check_count
 from keras_noisy_student.noise.segment_sampling import SegmentSampling
 from keras_noisy_student.noise.stochastic_depth import ALMOST_OFF, StochasticDepth
 from keras_noisy_student.video.frame_encoder import BLOCKS, frame_encoder
 from keras_noisy_student.video.frame_size import height_and_width
 from keras_noisy_student.video.per_frame import PerFrame
+from keras_noisy_student.video.stacked_grayscale import StackedGrayscale
 from keras_noisy_student.video.temporal_attention_pooling import TemporalAttentionPooling
 
 
@@ -19,6 +20,7 @@ def attention_network(
     num_classes: int,
     num_frames: int = 8,
     frame_size: int | tuple[int, int] = 48,
+    channels: Literal["rgb", "stacked_grayscale"] = "rgb",
     attention_units: int = 32,
     from_logits: bool = False,
 ) -> keras.Model:
@@ -28,10 +30,11 @@ def attention_network(
     in [0, 255], and returns `(batch, num_classes)`:
 
     1. `SegmentSampling` takes `num_frames` frames of each clip, random ones in training; they are resized.
-    2. `PerFrame` applies the encoder to each.
-    3. A residual convolution over three frames tells one order of the frames from another.
-    4. `TemporalAttentionPooling` makes one vector of them; `attention_weights` shows its weights.
-    5. Dropout, and a dense layer.
+    2. `StackedGrayscale` gives each frame the grey levels of its neighbours for colours, where `channels` says so.
+    3. `PerFrame` applies the encoder to each.
+    4. A residual convolution over three frames tells one order of the frames from another.
+    5. `TemporalAttentionPooling` makes one vector of them; `attention_weights` shows its weights.
+    6. Dropout, and a dense layer.
 
     The residual branches of the default encoder and of the convolution over frames end in `StochasticDepth`. It and the
     dropout are almost off (drop rate 1e-6) until `Noise` sets them.
@@ -43,6 +46,7 @@ def attention_network(
         num_classes: number of classes, at least 2.
         num_frames: frames that are looked at.
         frame_size: height and width to which frames are resized, in pixels; one integer stands for both.
+        channels: what the encoder sees in a frame: its colours, or with `"stacked_grayscale"` what moves in it.
         attention_units: length of the context vector of the attention.
         from_logits: whether to return logits, for `Classification(..., from_logits=True)`, instead of probabilities.
 
@@ -61,6 +65,7 @@ def attention_network(
         convolution over frames and the form of the attention are not theirs.
     """
     check_count("num_classes", num_classes, at_least=2)
+    check_choice("channels", channels, ("rgb", "stacked_grayscale"))
     check_count("attention_units", attention_units)
     height, width = height_and_width(frame_size)
     if not isinstance(from_logits, bool):
@@ -70,6 +75,8 @@ def attention_network(
     clips = keras.Input((None, None, None, 3))
     x = SegmentSampling(num_frames)(clips)
     x = PerFrame(keras.layers.Resizing(height, width, dtype="float32"), name="resizing")(x)
+    if channels == "stacked_grayscale":
+        x = StackedGrayscale()(x)
     x = PerFrame(frame_encoder() if encoder is None else encoder, name="encoder")(x)
     _check_features(x, encoder)
     x = TemporalAttentionPooling(attention_units)(_with_neighbours(x))

@@ -49,6 +49,16 @@ def test_in_training_other_frames_are_taken_each_time():
     assert len({network(clips, training=False).numpy().tobytes() for _ in range(2)}) == 1
 
 
+@pytest.mark.parametrize("channels", ["rgb", "stacked_grayscale"])
+def test_the_encoder_sees_colours_or_what_moves(channels):
+    encoder = keras.layers.GlobalAveragePooling2D()
+    network = attention_network(encoder, num_classes=3, num_frames=3, frame_size=16, channels=channels)
+    clips = _clips(num_frames=3).astype("float32")
+    features = keras.Model(network.input, network.get_layer("encoder").output)(clips)
+    seen = clips if channels == "rgb" else kns.video.StackedGrayscale()(clips)
+    np.testing.assert_allclose(features, np.mean(seen, axis=(2, 3)), rtol=1e-4)
+
+
 def test_the_order_of_the_frames_counts(network):
     clips = _clips(num_frames=4)
     assert np.abs(network(clips) - network(clips[:, ::-1])).max() > 1e-4
@@ -99,6 +109,7 @@ def test_it_is_trained_with_an_encoder_of_ones_own(policy, jit_compile):
         ({"num_frames": 0}, "`num_frames` must be an integer, 1 or more. Received: num_frames=0"),
         ({"frame_size": (48, 0)}, r"`frame_size` must be a positive integer, or a pair .*: frame_size=\(48, 0\)"),
         ({"frame_size": 48.0}, r"`frame_size` must be a positive integer, or a pair .*: frame_size=48\.0"),
+        ({"channels": "gray"}, '`channels` must be "rgb" or "stacked_grayscale". Received: channels=\'gray\''),
         ({"attention_units": 0}, "`attention_units` must be a positive integer. Received: attention_units=0"),
         ({"from_logits": 1}, "`from_logits` must be True or False. Received: from_logits=1"),
         ({"encoder": "small"}, "`encoder` must be a Keras layer or model, or None. Received: encoder='small'"),
