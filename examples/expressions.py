@@ -28,6 +28,7 @@ with `--validate`.
 
 import argparse
 import dataclasses
+import functools
 import json
 import math
 import pathlib
@@ -87,9 +88,9 @@ def split(people, seed, *, validate):
 
 
 def make_noise():
-    """Other frames of the clip, flips, and a subtle op on all of them alike; dropout and stochastic depth."""
+    """Other frames of the clip, flips, and subtle ops on all of them alike; dropout and stochastic depth."""
     sample = kns.SegmentSampling(NUM_FRAMES)
-    augment = kns.PerClip(kns.Compose([kns.RandomFlip(), kns.RandAugment(1, magnitude=3, ops=SUBTLE_OPS)]))
+    augment = kns.PerClip(kns.Compose([kns.RandomFlip(), kns.RandAugment(2, magnitude=5, ops=SUBTLE_OPS)]))
 
     def augmentation(clips, noise_seed):
         return augment(sample(clips, noise_seed=noise_seed), noise_seed=noise_seed)
@@ -167,25 +168,28 @@ class Runs:
         self._budget = budget
         self._directory = directory
 
+    @functools.cached_property
     def teacher(self):
         """Trained on the labelled clips."""
         return self._supervised("teacher", self._budget.teacher_epochs)
 
+    @functools.cached_property
     def baseline(self):
         """As many steps as teacher and students together, on the labelled clips alone."""
         return self._supervised("baseline", self._budget.epochs_in_all)
 
-    def students(self, teacher):
+    @functools.cached_property
+    def students(self):
         """The last student."""
-        trainer = self._trainer("students", kns.NoisyStudentTrainer, teacher=teacher.model)
+        trainer = self._trainer("students", kns.NoisyStudentTrainer, teacher=self.teacher.model)
         self._fit_students(trainer, self.people.unlabeled.clips)
         return trainer
 
-    def students_of_two_pools(self, teacher, other_people):
+    def students_of_two_pools(self, other_people):
         """The last student of a pool that holds the people who do other things too, and the record of the first."""
         in_domain = self.people.unlabeled.clips
         trainer = self._trainer(
-            "students_of_two_pools", TrainerOfTwoPools, teacher=teacher.model, size_of_first=len(in_domain)
+            "students_of_two_pools", TrainerOfTwoPools, teacher=self.teacher.model, size_of_first=len(in_domain)
         )
         history = self._fit_students(trainer, [in_domain, other_people.clips])
         return trainer, history[1]
@@ -194,7 +198,10 @@ class Runs:
         class_names = self.people.labeled.class_names
         return trainer_class(
             kns.video.attention_network(
-                num_classes=len(class_names), num_frames=NUM_FRAMES, frame_size=READING["frame_size"]
+                num_classes=len(class_names),
+                num_frames=NUM_FRAMES,
+                frame_size=READING["frame_size"],
+                channels="stacked_grayscale",
             ),
             kns.Classification(len(class_names), class_names=class_names),
             make_noise(),
@@ -240,9 +247,8 @@ class Runs:
 def compare(runs, other_people):
     """The figures of one seed."""
     started = time.monotonic()
-    trainers = {"teacher": runs.teacher(), "baseline": runs.baseline()}
-    trainers["student"] = runs.students(trainers["teacher"])
-    trainers["student_of_two_pools"], record = runs.students_of_two_pools(trainers["teacher"], other_people)
+    trainers = {"teacher": runs.teacher, "baseline": runs.baseline, "student": runs.students}
+    trainers["student_of_two_pools"], record = runs.students_of_two_pools(other_people)
     reports = {name: report_on(trainer, runs.people.test) for name, trainer in trainers.items()}
     print(f"\nThe last student on people that it has never seen:\n{reports['student']}\n")
     return {
@@ -335,7 +341,7 @@ def main(arguments=None):
         if arguments.json:
             arguments.json.write_text(json.dumps(figures, indent=1))
         if seed == 0 and clip is not None:
-            predict(clip, arguments.predict.name, runs.students(runs.teacher()), people.class_names)
+            predict(clip, arguments.predict.name, runs.students, people.class_names)
     print_table(figures)
 
 
