@@ -6,6 +6,9 @@ Keys are int64. In Python they come from names and numbers (`stream_key`), in te
 The generator is SplitMix64 (Steele, Lea and Flood 2014) rather than `tf.random.stateless_uniform`, for two measured
 reasons: TensorFlow's op takes one key per call, so a batch of keys needs a loop (19 us an example on a CPU, against 0.3
 here), and its numbers differ between a plain graph and XLA, which would make the noise depend on `jit_compile`.
+
+Its arithmetic is traced once for all graphs that draw (`tf.function`): dozens of ops, which every training step and
+pipeline of every round would trace half a dozen times anew, at 25 ms each.
 """
 
 import contextlib
@@ -33,8 +36,11 @@ def stream_key(*parts: int | str) -> int:
 
 def fold(key: tf.Tensor | int, data: tf.Tensor | int) -> tf.Tensor:
     """Folds `data` into `key`: a new int64 key for every distinct pair (shapes broadcast)."""
-    mixed_key = _mix(_as_uint64(key) + tf.constant(_GOLDEN_GAMMA, tf.uint64))
-    return tf.bitcast(_mix(mixed_key ^ _mix(_as_uint64(data))), tf.int64)
+    key, data = tf.cast(key, tf.int64), tf.cast(data, tf.int64)
+    folded = _folded(key, data)
+    # A trace of unknown sizes serves known ones too.
+    folded.set_shape(tf.broadcast_static_shape(key.shape, data.shape))
+    return folded
 
 
 def uniform(keys: tf.Tensor, num: int) -> tf.Tensor:
@@ -47,10 +53,10 @@ def uniform(keys: tf.Tensor, num: int) -> tf.Tensor:
     Returns:
         float32 tensor of shape `(batch, num)`, uniform in [0, 1).
     """
-    counters = tf.range(1, num + 1, dtype=tf.int64)
-    states = _as_uint64(keys)[:, None] + _as_uint64(counters)[None, :] * tf.constant(_GOLDEN_GAMMA, tf.uint64)
-    top_24_bits = tf.bitwise.right_shift(_mix(states), tf.constant(40, tf.uint64))
-    return tf.cast(tf.cast(top_24_bits, tf.int32), tf.float32) * 2.0**-24
+    keys = tf.cast(keys, tf.int64)
+    numbers = _uniform_numbers(keys, num)
+    numbers.set_shape([*keys.shape, num])
+    return numbers
 
 
 @contextlib.contextmanager
@@ -67,8 +73,22 @@ def seeded_initialization(key: int) -> Iterator[None]:
         random.setstate(state)
 
 
-def _as_uint64(value: tf.Tensor | int) -> tf.Tensor:
-    return tf.bitcast(tf.cast(value, tf.int64), tf.uint64)
+@tf.function(autograph=False)
+def _folded(key: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
+    mixed_key = _mix(_as_uint64(key) + tf.constant(_GOLDEN_GAMMA, tf.uint64))
+    return tf.bitcast(_mix(mixed_key ^ _mix(_as_uint64(data))), tf.int64)
+
+
+@tf.function(autograph=False)
+def _uniform_numbers(keys: tf.Tensor, num: int) -> tf.Tensor:
+    counters = tf.range(1, num + 1, dtype=tf.int64)
+    states = _as_uint64(keys)[:, None] + _as_uint64(counters)[None, :] * tf.constant(_GOLDEN_GAMMA, tf.uint64)
+    top_24_bits = tf.bitwise.right_shift(_mix(states), tf.constant(40, tf.uint64))
+    return tf.cast(tf.cast(top_24_bits, tf.int32), tf.float32) * 2.0**-24
+
+
+def _as_uint64(value: tf.Tensor) -> tf.Tensor:
+    return tf.bitcast(value, tf.uint64)
 
 
 def _mix(state: tf.Tensor) -> tf.Tensor:
