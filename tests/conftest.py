@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items):
 def pytest_collection_finish():
     """What is imported by now is left out of all garbage collections to come, which come less often.
 
-    A graph that is traced is 700 new objects over and over, none of them garbage yet.
+    Python looks for garbage after 700 new objects; a graph that is traced has many thousands, all of them in use.
     """
     gc.collect()
     gc.freeze()

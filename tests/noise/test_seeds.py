@@ -72,6 +72,24 @@ def test_compiled_draws_are_the_eager_draws(jit_compile):
     np.testing.assert_array_equal(compiled(tf.constant(_KEYS)), draw(tf.constant(_KEYS)))
 
 
+def test_static_shapes_are_kept_and_a_second_graph_traces_nothing_anew():
+    def shape_of_draws(num_keys):
+        shapes = []
+
+        def draw(keys):
+            draws = seeds.uniform(seeds.fold(keys, 5), 3)
+            shapes.append(tuple(draws.shape))
+            return draws
+
+        tf.function(draw).get_concrete_function(tf.TensorSpec([num_keys], tf.int64))
+        return shapes[0]
+
+    assert shape_of_draws(None) == (None, 3)
+    traced = seeds._folded.experimental_get_tracing_count()
+    assert shape_of_draws(4) == (4, 3)
+    assert seeds._folded.experimental_get_tracing_count() == traced
+
+
 def test_stream_keys_are_int64_and_tell_names_numbers_and_their_order_apart():
     parts = [(0,), (1,), ("0",), (0, 1), (1, 0), ("a", "b"), ("ab",), ()]
     keys = {seeds.stream_key(*part) for part in parts}
