@@ -1,7 +1,9 @@
 """`ReportStep`: writes the report of the run after every round, which is no part of the training."""
 
+import contextlib
 import dataclasses
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from keras_noisy_student.history import RoundRecord
@@ -69,44 +71,25 @@ class ReportStep(PseudoLabelSteps):
         if self._page is None or self.report is None:
             return
         self._run.lock.check()
-        try:
-            self._draw_round(self.report, record, student, data, settings, pseudo_labels, selection)
-        # Whatever it is: the user's noise and sections run here, and two drawing libraries.
-        except Exception as error:
-            warnings.warn(
-                f"Round {settings.index} is missing in report.html: {type(error).__name__}: {error} The run goes on. "
-                "`report = None` in a subclass of the trainer writes no report.",
-                stacklevel=2,
+        with _failure_is_a_warning(settings):
+            from keras_noisy_student.report.gather import AnnotatedPool, gather
+
+            annotated = None
+            if pseudo_labels is not None and selection is not None:
+                audit_labels = None if data.audit_labels is None else self._audit_labels(data.audit_labels, settings)
+                annotated = AnnotatedPool(self._pool(data, settings), pseudo_labels, selection, audit_labels)
+            evidence = gather(
+                self.report,
+                record,
+                settings,
+                data,
+                trained=Teacher([student.network], self.task),
+                annotated=annotated,
+                noised=self._noised_examples.drawn(settings.noise, data),
+                batch_size=self.inference_batch_size,
             )
-
-    def _draw_round(
-        self,
-        report: Report,
-        record: RoundRecord,
-        student: NoisyStudent,
-        data: RunData,
-        settings: RoundSettings,
-        pseudo_labels: PseudoLabels | None,
-        selection: Selection | None,
-    ) -> None:
-        from keras_noisy_student.report.gather import AnnotatedPool, gather
-
-        annotated = None
-        if pseudo_labels is not None and selection is not None:
-            audit_labels = None if data.audit_labels is None else self._audit_labels(data.audit_labels, settings)
-            annotated = AnnotatedPool(self._pool(data, settings), pseudo_labels, selection, audit_labels)
-        evidence = gather(
-            report,
-            record,
-            settings,
-            data,
-            trained=Teacher([student.network], self.task),
-            annotated=annotated,
-            noised=self._noised_examples.drawn(settings.noise, data),
-            batch_size=self.inference_batch_size,
-        )
-        self._page.add(evidence, self._run.settings(settings.index))
-        self._page.write(self._run.report_path, {**self._run.settings(), **self._machinery()})
+            self._page.add(evidence, self._run.settings(settings.index))
+            self._page.write(self._run.report_path, {**self._run.settings(), **self._machinery()})
 
     def _machinery(self) -> dict[str, Any]:
         """The settings that are in no file, because the run would be the same with others."""
@@ -135,3 +118,17 @@ class ReportStep(PseudoLabelSteps):
             self._tell(f"Round {settings.index}: its pseudo-labels cannot be shown or audited again: {error}")
         self._report_round(record, student, data, settings, pseudo_labels=pseudo_labels, selection=selection)
         return record
+
+
+@contextlib.contextmanager
+def _failure_is_a_warning(settings: RoundSettings) -> Iterator[None]:
+    try:
+        yield
+    # Whatever it is: the user's noise and sections run here, and two drawing libraries.
+    except Exception as error:
+        warnings.warn(
+            f"Round {settings.index} is missing in report.html: {type(error).__name__}: {error} The run goes on. "
+            "`report = None` in a subclass of the trainer writes no report.",
+            # It points at the caller of `_report_round`; this function and `contextlib` stand between.
+            stacklevel=4,
+        )

@@ -47,9 +47,10 @@ class StackedGrayscale(keras.layers.Layer):
         """Returns the clips in grey, each frame between its neighbours."""
         check_clips(clips)
         if clips.shape[-1] not in (1, 3):
-            raise ValueError(f"`clips` must have 1 or 3 channels. Received: clips of shape {clips.shape}.")
+            raise ValueError(
+                f"`clips` must have 1 or 3 channels. Received: clips of shape {clips.shape}. Pass the colours alone, "
+                "those of RGBA by `clips[..., :3]`."
+            )
         gray = tf.image.rgb_to_grayscale(clips) if clips.shape[-1] == 3 else clips
-        frames = gray[..., :1, :, :, :], gray[..., :-1, :, :, :], gray[..., 1:, :, :, :], gray[..., -1:, :, :, :]
-        first, all_but_last, all_but_first, last = frames
-        before, after = tf.concat([first, all_but_last], axis=-4), tf.concat([all_but_first, last], axis=-4)
-        return tf.concat([before, gray, after], axis=-1)
+        padded = tf.concat([gray[..., :1, :, :, :], gray, gray[..., -1:, :, :, :]], axis=-4)
+        return tf.concat([padded[..., :-2, :, :, :], gray, padded[..., 2:, :, :, :]], axis=-1)
